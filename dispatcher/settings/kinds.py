@@ -1,0 +1,57 @@
+"""Types of settings: each validator gives the value or a ValueError that says the cure."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator
+
+from dispatcher.settings.sizes import parse_size
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s/\[\]]*):(?P<port>\d{1,5})", re.ASCII)
+_PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*:\S*", re.ASCII)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`; no host means every interface, as in Go. Raises ValueError."""
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None or int(parts["port"]) > 65535:
+        raise ValueError(f"{address!r} is not HOST:PORT: write 127.0.0.1:8111, or 0.0.0.0:8111 for every interface")
+    return parts["host"].strip("[]") or "0.0.0.0", int(parts["port"])
+
+
+def _address(address: str) -> str:
+    split_address(address)
+    return address
+
+
+def _topic_prefix(prefix: str) -> str:
+    if not _PREFIX.fullmatch(prefix):
+        raise ValueError(f"{prefix!r} cannot be part of a topic name: use 1 to 64 letters, digits, _ or -")
+    return prefix
+
+
+def _store(url: str) -> str:
+    if url and not _URL.fullmatch(url):
+        raise ValueError("not a URL: write file:///srv/azul for a folder, or memory: to keep nothing")
+    return url
+
+
+Address = Annotated[str, AfterValidator(_address)]
+TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+StoreUrl = Annotated[str, AfterValidator(_store)]
+Size = Annotated[int, BeforeValidator(parse_size)]
+"""Bytes."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What the table says of a setting beside its name, type and default."""
+
+    text: str
+    """One sentence."""
+    also: tuple[str, ...] = field(default=())
+    """Other names of the same thing: `DISPATCHER_…`, or a key of the original such as `events.sources`."""
+    hides: bool = False
+    """Its value may hold a password, which is never printed."""

@@ -1,0 +1,129 @@
+"""The one table of settings: an attribute `data_dir` is the variable `DISPATCHER_DATA_DIR`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dispatcher.settings.kinds import About, Address, Size, StoreUrl, TopicPrefix, split_address
+from dispatcher.settings.sizes import GI, MI
+
+PREFIX = "DISPATCHER_"
+
+
+class Settings(BaseModel):
+    """Everything an operator may change. Sizes in bytes, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    listen: Annotated[
+        Address, About("HOST:PORT to listen on; 0.0.0.0 as the host means every interface.", ("listen_addr",))
+    ] = "127.0.0.1:8111"
+    data_dir: Annotated[Path, About("Folder of everything this server keeps; made when missing.")] = Path("data")
+    event_log: Annotated[
+        Literal["sqlite", "memory"],
+        About("Where events are kept: sqlite survives power loss, memory forgets everything at the end."),
+    ] = "sqlite"
+    store: Annotated[
+        StoreUrl,
+        About(
+            "URL of the store of file contents, such as file:///srv/azul; empty means streams in the data folder.",
+            ("DISPATCHER_STORE_LOCAL_PATH", "streams.local.path"),
+            hides=True,
+        ),
+    ] = ""
+    kafka_topic_prefix: Annotated[
+        TopicPrefix, About("The part of every topic name after azul.", ("events.kafka.topic_prefix",))
+    ] = "test01"
+    global_partition_count: Annotated[
+        int,
+        Field(ge=1, le=1000),
+        About("Partitions of a topic for which nothing else says a number.", ("events.global_partition_count",)),
+    ] = 1
+    sources_helm: Annotated[
+        str, About("YAML text of the sources: their expiry, topics and descriptions.", ("events.sources",))
+    ] = ""
+    sources_strict: Annotated[
+        bool, About("Whether events of a source that the sources YAML does not name are refused.")
+    ] = True
+    topics_yaml: Annotated[
+        str, About("YAML text of a list of topics whose configuration differs.", ("events.topics",))
+    ] = ""
+    message_max_bytes: Annotated[
+        Size,
+        Field(ge=1024),
+        About(
+            "Largest event that is accepted.", ("DISPATCHER_KAFKA_MESSAGE_MAX_BYTES", "events.kafka.message_max_bytes")
+        ),
+    ] = 3 * MI
+    post_max_bytes: Annotated[Size, Field(ge=1024), About("Largest body of a POST of events.")] = 256 * MI
+    upload_max_bytes: Annotated[Size, About("Largest file that may be uploaded; 0 means no limit.")] = 0
+    async_ack: Annotated[
+        bool,
+        About("Whether a POST without sync is answered before its events are durable: faster, but a crash loses some."),
+    ] = False
+    api_event_fetch_limit: Annotated[
+        int, Field(ge=1, le=100_000), About("Most events in one fetch.", ("events.api_event_fetch_limit",))
+    ] = 1000
+    api_default_event_wait: Annotated[
+        int,
+        Field(ge=0, le=300),
+        About("Seconds a fetch waits when it does not say how long.", ("events.api_default_event_wait",)),
+    ] = 5
+    lease_seconds: Annotated[
+        float,
+        Field(gt=0, allow_inf_nan=False),
+        About(
+            "Seconds after which an event without a final status or a heartbeat is handed out again.",
+            ("events.lost_tasks_after_minutes",),
+        ),
+    ] = 1800
+    max_attempts: Annotated[
+        int, Field(ge=1, le=100), About("Times an event is handed out before it becomes a dead letter.")
+    ] = 3
+    allow_stream_delete: Annotated[
+        bool, About("Whether DELETE removes stored files.", ("streams.api_allow_delete",))
+    ] = False
+    parser_workers: Annotated[
+        int, Field(ge=1, le=256), About("Processes that run native parsers over uploaded files.")
+    ] = 2
+    parser_memory_bytes: Annotated[Size, Field(ge=64 * MI), About("Most memory that one parser process may use.")] = (
+        1 * GI
+    )
+    drain_seconds: Annotated[
+        float,
+        Field(ge=0, allow_inf_nan=False),
+        About("Longest time that running requests get to end when the server stops."),
+    ] = 10
+    log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+        About("Least serious message that is logged.", ("DISPATCHER_LOG", "bed.log_level")),
+    ] = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"],
+        About("How log lines look: text for people, json for machines.", ("DISPATCHER_LOG_PRETTY", "bed.log_pretty")),
+    ] = "text"
+
+    @property
+    def host(self) -> str:
+        return split_address(self.listen)[0]
+
+    @property
+    def port(self) -> int:
+        """0 lets the system choose."""
+        return split_address(self.listen)[1]
+
+    @property
+    def store_url(self) -> str:
+        """`store`, or the default folder below the data folder as a file URL."""
+        return self.store or (self.data_dir.absolute() / "streams").as_uri()
+
+
+def env_name(attribute: str) -> str:
+    return PREFIX + attribute.upper()
+
+
+def about(attribute: str) -> About:
+    """What the table says of one setting."""
+    metadata = Settings.model_fields[attribute].metadata
+    return next(entry for entry in metadata if isinstance(entry, About))
