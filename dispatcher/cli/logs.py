@@ -1,0 +1,55 @@
+"""Log lines on standard error: text for people, fields for machines."""
+
+import json
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
+
+
+def configure(level: str, style: str) -> None:
+    """Send all log lines of this process to standard error; `style` is `text` or `json`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if style == "json" else TextLines())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("asyncio").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What was passed as `extra`: action, event_id, plugin and others."""
+    return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
+
+
+class TextLines(logging.Formatter):
+    """`12:00:01 WARNING dispatcher.streams: parser failed action=upload`"""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = super().formatMessage(record)
+        return " ".join(
+            [_one_line(line), *(f"{name}={_one_line(str(value))}" for name, value in fields(record).items())]
+        )
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **fields(record),
+        }
+        if record.exc_info:
+            entry["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    """Names that hostile clients choose must not start a line of their own."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
