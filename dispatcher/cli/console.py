@@ -24,8 +24,3 @@ def console() -> Console:
 def is_live() -> bool:
     """Whether somebody watches: a terminal, and not a CI job."""
     return sys.stdout.isatty() and not os.environ.get("CI")
-
-
-def count(number: int, thing: str) -> str:
-    """`1 file`, `3 files`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -5,6 +5,8 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from dispatcher.cli.text import printable
+
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -29,9 +31,7 @@ class TextLines(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
-        return " ".join(
-            [_one_line(line), *(f"{name}={_one_line(str(value))}" for name, value in fields(record).items())]
-        )
+        return " ".join([printable(line), *(f"{name}={printable(value)}" for name, value in fields(record).items())])
 
 
 class JsonLines(logging.Formatter):
@@ -48,8 +48,3 @@ class JsonLines(logging.Formatter):
         if record.exc_info:
             entry["traceback"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str, ensure_ascii=False)
-
-
-def _one_line(text: str) -> str:
-    """Names that hostile clients choose must not start a line of their own."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)

@@ -11,10 +11,11 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from dispatcher.cli.client import Client, ServerError
-from dispatcher.cli.console import Failure, console, count, is_live
+from dispatcher.cli.console import Failure, console, is_live
 from dispatcher.cli.files import Found, find
 from dispatcher.cli.options import server_option
 from dispatcher.cli.submission import Outcome, Submission
+from dispatcher.cli.text import count, printable
 from dispatcher.eventlog.topics import SOURCE_NAME
 
 
@@ -96,7 +97,7 @@ async def _count(paths: tuple[Path, ...], bar: Progress | None) -> None:
 def _reporter(out: Console, bar: Progress | None) -> Callable[[Found, str], None]:
     def report(found: Found, problem: str) -> None:
         if problem:
-            out.print(f"*{found.path}: {problem}", markup=False)
+            out.print(f"*{printable(found.path)}: {printable(problem)}", markup=False)
         if bar is not None:
             bar.update(bar.task_ids[0], advance=1)
 

@@ -38,11 +38,17 @@ def _store(url: str) -> str:
     return url
 
 
+def _names(value: object) -> object:
+    return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
+
+
 Address = Annotated[str, AfterValidator(_address)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 StoreUrl = Annotated[str, AfterValidator(_store)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes."""
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+"""Written with commas between."""
 
 
 @dataclass(frozen=True)

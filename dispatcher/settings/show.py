@@ -33,6 +33,8 @@ def show(attribute: str, value: object) -> str:
         return str(value).lower()
     if _is_size(attribute) and isinstance(value, int):
         return show_size(value)
+    if isinstance(value, tuple):
+        return ",".join(value)
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return _SECRETS.sub("***", text) if about(attribute).hides else text
 
@@ -42,6 +44,8 @@ def kind(attribute: str) -> str:
     if _is_size(attribute):
         return "size"
     annotation = Settings.model_fields[attribute].annotation
+    if annotation == tuple[str, ...]:
+        return "names"
     choices = getattr(annotation, "__args__", ())
     if choices:
         return " or ".join(str(choice) for choice in choices)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dispatcher.settings.kinds import About, Address, Size, StoreUrl, TopicPrefix, split_address
+from dispatcher.settings.kinds import About, Address, Names, Size, StoreUrl, TopicPrefix, split_address
 from dispatcher.settings.sizes import GI, MI
 
 PREFIX = "DISPATCHER_"
@@ -90,6 +90,14 @@ class Settings(BaseModel):
     parser_memory_bytes: Annotated[Size, Field(ge=64 * MI), About("Most memory that one parser process may use.")] = (
         1 * GI
     )
+    parser_seconds: Annotated[
+        float,
+        Field(gt=0, allow_inf_nan=False),
+        About("Longest time that all parsers together may take for one file; plugins give an upload 15 seconds."),
+    ] = 12
+    hooks_required: Annotated[
+        Names, About("Hook packages, with commas between, without which the server does not start.")
+    ] = ()
     drain_seconds: Annotated[
         float,
         Field(ge=0, allow_inf_nan=False),

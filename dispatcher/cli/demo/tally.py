@@ -7,6 +7,8 @@ from datetime import datetime
 
 from dispatcher_sdk.models import COMPLETED, FINAL_STATUSES, BinaryEvent, StatusEvent
 
+from dispatcher.cli.text import printable
+
 
 @dataclass
 class Work:
@@ -68,4 +70,5 @@ class Tally:
     def _remember(self, result: BinaryEvent) -> None:
         filename = next((node.filename for node in reversed(result.source.path) if node.filename), "")
         for feature in result.entity.features[:1]:
-            self.findings.append(f"{feature.name} {feature.value[:80]!r} in {filename or result.entity.sha256[:12]}")
+            place = filename or result.entity.sha256[:12]
+            self.findings.append(printable(f"{feature.name} {feature.value[:80]!r} in {place}"))

@@ -25,6 +25,10 @@ def test_our_own_names() -> None:
     assert loaded.origins["post_max_bytes"] == "DISPATCHER_POST_MAX_BYTES"
 
 
+def test_names_are_written_with_commas_between() -> None:
+    assert load({"DISPATCHER_HOOKS_REQUIRED": "site-rules, extra ,"}).settings.hooks_required == ("site-rules", "extra")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "attribute", "meaning"),
     [

@@ -34,6 +34,7 @@ def test_every_setting_has_a_kind() -> None:
         "folder",
         "size",
         "number",
+        "names",
         "true or false",
         "sqlite or memory",
         "text or json",
