@@ -1,0 +1,38 @@
+"""What the author of a hook package imports; docs/reference/hooks.md explains each name."""
+
+from dispatcher.hooks.header import Header, StreamHeader
+from dispatcher.hooks.specs import hookimpl
+from dispatcher.hooks.types import (
+    EventEnricher,
+    EventFilter,
+    EventView,
+    HeaderFilter,
+    HookContext,
+    ObjectStore,
+    StoredInfo,
+    StoreFactory,
+    StreamId,
+    Subscription,
+    Upload,
+    UploadEnricher,
+    WorkerEnricher,
+)
+
+__all__ = [
+    "EventEnricher",
+    "EventFilter",
+    "EventView",
+    "Header",
+    "HeaderFilter",
+    "HookContext",
+    "ObjectStore",
+    "StoreFactory",
+    "StoredInfo",
+    "StreamHeader",
+    "StreamId",
+    "Subscription",
+    "Upload",
+    "UploadEnricher",
+    "WorkerEnricher",
+    "hookimpl",
+]

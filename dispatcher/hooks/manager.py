@@ -1,0 +1,187 @@
+"""Loads hook packages, each one alone, and hands out what they registered in the order to run it."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import EntryPoint
+from itertools import chain
+from typing import Any, Final
+
+import pluggy
+
+from dispatcher.errors import StartupError
+from dispatcher.hooks import objects, specs
+from dispatcher.hooks.checks import Refused, hooks_of
+from dispatcher.hooks.packages import Candidate, HookPackage, given, installed
+from dispatcher.hooks.types import (
+    EventEnricher,
+    EventFilter,
+    HeaderFilter,
+    HookContext,
+    StoreFactory,
+    UploadEnricher,
+    WorkerEnricher,
+)
+
+_log = logging.getLogger(__name__)
+
+_READERS: Final[Mapping[str, Callable[[object], list[objects.Found]]]] = {
+    "register_filters": objects.filters,
+    "register_enrichers": objects.enrichers,
+    "register_stores": objects.stores,
+}
+_Key = tuple[objects.Kind, str]
+
+
+class HookManager:
+    """The hook packages of one server.
+
+    builtins: objects that make up the server itself; they run first and must load.
+    packages: modules or objects given by hand, after the installed ones.
+    required: names of packages without which the server does not start.
+    entry_points: the installed packages; None = those of group `dispatcher.hooks` in this Python.
+
+    Packages run in the order in which they were loaded; pluggy's `tryfirst` goes before all others and
+    `trylast` after them.
+    """
+
+    def __init__(
+        self,
+        context: HookContext,
+        *,
+        builtins: Sequence[object] = (),
+        packages: Sequence[object] = (),
+        required: Collection[str] = (),
+        entry_points: Iterable[EntryPoint] | None = None,
+    ) -> None:
+        self._context = context
+        self._builtins = builtins
+        self._given = packages
+        self._required = required
+        self._entry_points = entry_points
+        self._pluggy = pluggy.PluginManager(specs.PROJECT)
+        self._pluggy.add_hookspecs(specs)
+        self._claims: dict[_Key, tuple[Candidate, Any]] = {}
+        self._returned: dict[pluggy.HookImpl, list[objects.Found]] = {}
+        self.packages: list[HookPackage] = []
+        self.header_filters: tuple[HeaderFilter, ...] = ()
+        self.event_filters: tuple[EventFilter, ...] = ()
+        self.event_enrichers: tuple[EventEnricher, ...] = ()
+        self.upload_enrichers: tuple[UploadEnricher, ...] = ()
+        self.worker_enrichers: tuple[WorkerEnricher, ...] = ()
+        self.stores: Mapping[str, StoreFactory] = {}
+
+    def load(self) -> None:
+        """Load everything; call once. Raises StartupError when a required package does not load."""
+        candidates = self._candidates()
+        for item in candidates:
+            self._attempt(item, lambda item: self._import(item, candidates))
+        for item in reversed(candidates):  # pluggy calls what was registered last first
+            if item.plugin is not None:
+                self._pluggy.register(item.plugin, item.package.name)
+        for item in candidates:
+            if item.plugin is not None:
+                self._attempt(item, self._collect)
+        self.packages = [item.package for item in candidates]
+        self._check_required(candidates)
+        self._hand_out(self._in_order())
+
+    def _candidates(self) -> list[Candidate]:
+        return [
+            *(given(plugin, builtin=True) for plugin in self._builtins),
+            *installed(self._entry_points),
+            *(given(plugin) for plugin in self._given),
+        ]
+
+    def _attempt(self, item: Candidate, step: Callable[[Candidate], None]) -> None:
+        """One package's mistake, whatever it is, stays its own."""
+        try:
+            step(item)
+        except Refused as refused:
+            self._skip(item, str(refused))
+        except (Exception, SystemExit) as failure:
+            self._skip(item, f"{type(failure).__name__}: {failure}", trace=True)
+
+    def _skip(self, item: Candidate, error: str, *, trace: bool = False) -> None:
+        if item.plugin is not None:
+            self._pluggy.unregister(item.plugin)
+        item.plugin = None
+        item.package = replace(item.package, error=error)
+        fields = {"action": "load_hooks", "package": item.package.name}
+        _log.error("hook package %s is skipped: %s", item.package.name, error, exc_info=trace, extra=fields)
+
+    def _import(self, item: Candidate, others: Sequence[Candidate]) -> None:
+        plugin = item.load()
+        hooks = hooks_of(plugin)
+        for other in others:
+            if other.plugin is plugin:
+                raise Refused(f"is the same as {other.package.name}, which is loaded already")
+            if other.plugin is not None and other.package.name == item.package.name:
+                raise Refused("another hook package of this name is loaded already")
+        item.plugin = plugin
+        item.package = replace(item.package, hooks=hooks)
+
+    def _collect(self, item: Candidate) -> None:
+        """Call the hooks of one package; all that it returns is taken, or nothing."""
+        returned = {
+            impl: _READERS[hook](impl.function(*[self._context for _ in impl.argnames]))
+            for hook, impl in self._calls()
+            if impl.plugin is item.plugin
+        }
+        claims: dict[_Key, tuple[Candidate, Any]] = {}
+        for kind, name, thing in chain.from_iterable(returned.values()):
+            if (kind, name) in claims:
+                raise Refused(f"registers two {kind}s named {name}")
+            claims[kind, name] = item, thing
+        replaced = [key for key in claims if self._replaces(item, key)]
+        self._claims.update(claims)
+        self._returned.update(returned)
+        item.package = replace(item.package, objects=_names(claims), replaces=_names(replaced))
+
+    def _calls(self) -> Iterator[tuple[str, pluggy.HookImpl]]:
+        """Every implementation of every hook, in the order in which pluggy would call them."""
+        for hook in _READERS:
+            caller: pluggy.HookCaller = getattr(self._pluggy.hook, hook)
+            for impl in reversed(caller.get_hookimpls()):
+                yield hook, impl
+
+    def _replaces(self, item: Candidate, key: _Key) -> bool:
+        """False when the name is free, True when it is a built-in's. Raises Refused when another package has it."""
+        if key not in self._claims:
+            return False
+        owner, _ = self._claims[key]
+        if owner.builtin and not item.builtin and key[0] != "store":
+            return True
+        raise Refused(f"the {key[0]} {key[1]} is registered already, by {owner.package.name}")
+
+    def _check_required(self, candidates: Sequence[Candidate]) -> None:
+        names = {item.package.name for item in candidates}
+        wrong = [f"{name} is not installed" for name in self._required if name not in names]
+        for item in candidates:
+            if item.package.error and (item.builtin or item.package.name in self._required):
+                wrong.append(f"{item.package.name}: {item.package.error}")
+        if wrong:
+            raise StartupError("required hook packages did not load: " + "; ".join(wrong))
+
+    def _in_order(self) -> dict[_Key, Any]:
+        """What runs, first to last. A replacement takes the place of what it replaces, or an earlier one."""
+        placed: dict[_Key, Any] = {}
+        for _, impl in self._calls():
+            for kind, name, _ in self._returned[impl]:
+                placed.setdefault((kind, name), self._claims[kind, name][1])
+        return placed
+
+    def _hand_out(self, placed: Mapping[_Key, Any]) -> None:
+        def of(kind: objects.Kind) -> tuple[Any, ...]:
+            return tuple(thing for (its_kind, _), thing in placed.items() if its_kind == kind)
+
+        self.header_filters = of("header filter")
+        self.event_filters = of("event filter")
+        self.event_enrichers = of("event enricher")
+        self.upload_enrichers = of("upload enricher")
+        self.worker_enrichers = of("worker enricher")
+        self.stores = {name: factory for (kind, name), factory in placed.items() if kind == "store"}
+
+
+def _names(keys: Iterable[_Key]) -> tuple[str, ...]:
+    return tuple(f"{kind} {name}" for kind, name in keys)
