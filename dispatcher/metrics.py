@@ -9,6 +9,28 @@ REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30, 60, 120, 300, 600, 1200, 1800, 2400)
 
 PREFIX = "dispatcher_"
+OTHER = "other"
+
+
+class BoundedLabels:
+    """Label values that clients choose: the first `limit` distinct ones stay themselves, later ones are `other`.
+
+    Keeps what a hostile client can cost us to `limit` times the number of metrics that use the label.
+    """
+
+    def __init__(self, limit: int = 1000, longest: int = 100) -> None:
+        self._limit = limit
+        self._longest = longest
+        self._seen: set[str] = set()
+
+    def __call__(self, value: str) -> str:
+        """`value` itself, or `other` when it is new and the limit is reached, or longer than `longest` characters."""
+        if value in self._seen:
+            return value
+        if len(self._seen) >= self._limit or len(value) > self._longest:
+            return OTHER
+        self._seen.add(value)
+        return value
 
 
 class Metrics:
@@ -16,6 +38,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.plugins = BoundedLabels()
+        """Plugin names as label values."""
         self._publishing()
         self._fetching()
         self._jobs()

@@ -54,6 +54,8 @@ class TopicSpec:
     cleanup: Literal["compact", "delete"] = "compact"
     retention_ms: int = FOREVER
     config: Mapping[str, str] = field(default_factory=dict)
+    replication: int = 1
+    """Copies of each partition, where the log keeps more than one."""
 
 
 class LogUnavailable(Exception):

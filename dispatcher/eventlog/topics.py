@@ -40,6 +40,10 @@ class TopicNames:
     def binary(self, source: str, action: str) -> str:
         return f"{self._prefix}{source}.binary.{action}"
 
+    def unprefixed(self, name: str) -> str:
+        """The full name of `system.status` or `samples.binary.sourced`."""
+        return self._prefix + name
+
     def parse(self, topic: str) -> TopicName | None:
         """None for a topic of somebody else."""
         if not topic.startswith(self._prefix):

@@ -22,6 +22,10 @@ T = TypeVar("T")
 
 OPAQUE: Final = frozenset({"info", "metadata"})
 """Members whose JSON belongs to the sender: a null inside is theirs to keep."""
+HUNT: Final = frozenset({"entity"})
+"""The same of a retrohunt event."""
+MAX_DEPTH: Final = 12
+WHITESPACE: Final = b" \t\r\n"
 
 _DECODERS: Final[Mapping[str, msgspec.json.Decoder[AnyEvent]]] = {
     name: msgspec.json.Decoder(model) for name, model in MODELS.items()
@@ -38,7 +42,7 @@ def decode(model: str, raw: bytes | memoryview | msgspec.Raw) -> AnyEvent:
 
     Raises KeyError for an unknown model and InvalidMessage for everything else that can be wrong.
     """
-    event = _decode(_DECODERS[model], raw)
+    event = _decode(_DECODERS[model], raw, HUNT if model == "retrohunt" else OPAQUE)
     return promote(event)
 
 
@@ -48,7 +52,10 @@ def decode_as(kind: type[T], raw: bytes | memoryview | msgspec.Raw) -> T:
 
 
 def promote(event: AnyEvent) -> AnyEvent:
-    """Bring a version 4 or 5 event to the current one. Raises InvalidMessage for other versions."""
+    """Bring a version 4 or 5 event to the current one.
+
+    Raises InvalidMessage for other versions, and for a delete that could only mean everything.
+    """
     if not OLDEST_MODEL_VERSION <= event.model_version <= MODEL_VERSION:
         raise InvalidMessage(
             f"model_version {event.model_version} is not supported: send {OLDEST_MODEL_VERSION} to {MODEL_VERSION}"
@@ -58,7 +65,18 @@ def promote(event: AnyEvent) -> AnyEvent:
         event.entity.input.model_version = MODEL_VERSION
         for result in event.entity.results:
             result.model_version = MODEL_VERSION
+    elif isinstance(event, DeleteEvent):
+        _refuse_boundless(event)
     return event
+
+
+def _refuse_boundless(event: DeleteEvent) -> None:
+    """The original lets an empty reference match every event; nobody can mean that."""
+    submission = event.entity.submission
+    if event.action == "submission" and not (submission and submission.track_source_references):
+        raise InvalidMessage(
+            "entity.submission.track_source_references is empty: name the submission that is to be deleted"
+        )
 
 
 def encode(message: Any) -> bytes:
@@ -79,7 +97,9 @@ def in_utc(message: Any) -> None:
         raise InvalidMessage("a timestamp lies outside the years 1 to 9999 in UTC") from None
 
 
-def _decode(decoder: msgspec.json.Decoder[T], raw: bytes | memoryview | msgspec.Raw) -> T:
+def _decode(
+    decoder: msgspec.json.Decoder[T], raw: bytes | memoryview | msgspec.Raw, opaque: frozenset[str] = OPAQUE
+) -> T:
     data = raw if isinstance(raw, bytes) else bytes(raw)
     try:
         if not data.isascii():
@@ -89,7 +109,7 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes | memoryview | msgspec.
         except msgspec.ValidationError:
             if b"null" not in data:
                 raise
-            return decoder.decode(_encoder.encode(_without_nulls(msgspec.json.decode(data))))
+            return decoder.decode(_without_nulls(data.strip(WHITESPACE), opaque))
     except UnicodeDecodeError as problem:
         raise InvalidMessage(f"not UTF-8 at byte {problem.start}") from None
     except RecursionError:
@@ -100,13 +120,27 @@ def _decode(decoder: msgspec.json.Decoder[T], raw: bytes | memoryview | msgspec.
         raise InvalidMessage(f"not a valid message: {problem}") from None
 
 
-def _without_nulls(value: Any) -> Any:
-    """Go writes null for an empty list or map: the same as a missing member."""
-    if isinstance(value, dict):
-        return {k: v if k in OPAQUE else _without_nulls(v) for k, v in value.items() if v is not None}
-    if isinstance(value, list):
-        return [_without_nulls(item) for item in value]
-    return value
+def _without_nulls(data: bytes, opaque: frozenset[str], depth: int = 0) -> bytes:
+    """Go writes null for an empty list or map: the same as a missing member.
+
+    Works on raw members, so that what is opaque keeps its bytes. Nothing of ours is nested as deep as the bound.
+    """
+    if depth == MAX_DEPTH:
+        return data
+    match data[:1]:
+        case b"{":
+            members = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+            return _encoder.encode(
+                {
+                    key: value if key in opaque else msgspec.Raw(_without_nulls(bytes(value), opaque, depth + 1))
+                    for key, value in members.items()
+                    if bytes(value) != b"null"
+                }
+            )
+        case b"[":
+            items = msgspec.json.decode(data, type=list[msgspec.Raw])
+            return _encoder.encode([msgspec.Raw(_without_nulls(bytes(item), opaque, depth + 1)) for item in items])
+    return data
 
 
 def _utc(moment: datetime) -> datetime:

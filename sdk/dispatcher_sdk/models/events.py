@@ -209,6 +209,8 @@ MODELS: Final[Mapping[str, type[AnyEvent]]] = {
     "status": StatusEvent,
 }
 
+MODEL_NAMES: Final[Mapping[type[AnyEvent], str]] = {kind: name for name, kind in MODELS.items()}
+
 COMPLETED: Final = ("completed", "completed-empty", "completed-with-errors")
 ERRORS: Final = (
     "error-exception",
@@ -228,6 +230,7 @@ __all__ = [
     "ERRORS",
     "FINAL_STATUSES",
     "MODELS",
+    "MODEL_NAMES",
     "STATUSES",
     "AnyEvent",
     "Author",

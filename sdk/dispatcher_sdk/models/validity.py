@@ -3,7 +3,6 @@
 from dispatcher_sdk.models.events import (
     AnyEvent,
     BinaryEvent,
-    DeleteEvent,
     DownloadEvent,
     InsertEvent,
     StatusEvent,
@@ -24,8 +23,6 @@ def problem(event: AnyEvent) -> str | None:
             return _download_problem(event)
         case InsertEvent():
             return _insert_problem(event)
-        case DeleteEvent():
-            return _delete_problem(event)
     return None
 
 
@@ -66,14 +63,6 @@ def _insert_problem(event: InsertEvent) -> str | None:
     if not event.entity.parent_sha256:
         return "entity.parent_sha256 is empty"
     return _node_problem("entity.child_history", history) or _labels_problem(event.entity.child.datastreams)
-
-
-def _delete_problem(event: DeleteEvent) -> str | None:
-    """The original lets an empty reference match every event; nobody can mean that."""
-    submission = event.entity.submission
-    if event.action == "submission" and not (submission and submission.track_source_references):
-        return "entity.submission.track_source_references is empty: that would delete every submission"
-    return None
 
 
 def _source_problem(source: Source) -> str | None:

@@ -1,0 +1,143 @@
+"""Children added by hand: an insert makes every event of its parent be followed by a child (wire contract 4.4)."""
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from copy import copy
+from datetime import UTC, datetime
+from typing import Final
+
+from dispatcher_sdk.models import (
+    MODEL_VERSION,
+    BinaryEntity,
+    BinaryEvent,
+    BinaryFlags,
+    InsertEvent,
+    binary_problem,
+    in_utc,
+)
+from dispatcher_sdk.models.shapes import Source
+
+from dispatcher.metrics import Metrics
+
+PIPELINE: Final = "InjectChildEvents"
+
+CopyStream = Callable[[str, str, str, str], Awaitable[None]]
+"""(origin source, target source, label, sha256): copies stored bytes between sources; raises when it cannot."""
+
+_log = logging.getLogger(__name__)
+
+
+class Inserts:
+    """Inserts in force, by parent. Applying an event twice changes nothing.
+
+    Grows with the insert topic, which is compacted and kept for ever.
+    """
+
+    def __init__(self) -> None:
+        self._of_parent: dict[str, dict[str, InsertEvent]] = {}
+        self._parents: dict[str, str] = {}
+        """kafka_key to parent: a tombstone names only the key."""
+
+    @property
+    def empty(self) -> bool:
+        return not self._parents
+
+    def apply(self, event: InsertEvent) -> None:
+        """Replaces the insert of the same kafka_key."""
+        in_utc(event)
+        self.remove(event.kafka_key)
+        parent = event.entity.parent_sha256
+        self._parents[event.kafka_key] = parent
+        self._of_parent.setdefault(parent, {})[event.kafka_key] = event
+
+    def remove(self, kafka_key: str) -> None:
+        parent = self._parents.pop(kafka_key, None)
+        if parent is not None:
+            siblings = self._of_parent[parent]
+            del siblings[kafka_key]
+            if not siblings:
+                del self._of_parent[parent]
+
+    def below(self, event: BinaryEvent) -> Iterable[InsertEvent]:
+        """Inserts that this event brings up: it has a file of its own, and is the first step onto that file."""
+        path = event.source.path
+        if event.action in ("enriched", "mapped") or (len(path) >= 2 and path[-1].sha256 == path[-2].sha256):
+            return ()
+        return self._of_parent.get(event.entity.sha256, {}).values()
+
+
+class ChildMaker:
+    """Makes the children of an event, and brings their bytes to the event's source."""
+
+    def __init__(self, inserts: Inserts, copy_stream: CopyStream, metrics: Metrics, clock: Callable[[], float]) -> None:
+        self._inserts = inserts
+        self._copy_stream = copy_stream
+        self._metrics = metrics
+        self._clock = clock
+
+    async def children(self, parent: BinaryEvent) -> list[BinaryEvent]:
+        """Valid children only: one that is not costs itself, never its parent."""
+        return [child for insert in self._inserts.below(parent) if (child := await self._child(parent, insert))]
+
+    async def _child(self, parent: BinaryEvent, insert: InsertEvent) -> BinaryEvent | None:
+        child = make_child(parent, insert, self._clock())
+        wrong = binary_problem(child)
+        if wrong:
+            self.failed("insert %s makes no valid child: %s", insert.kafka_key, wrong)
+            return None
+        await self._bring_streams(parent.source.name, insert)
+        self._metrics.produce_added.labels(PIPELINE).inc()
+        return child
+
+    async def _bring_streams(self, target: str, insert: InsertEvent) -> None:
+        """The child is announced even when its bytes stay behind: the insert's author can upload them again."""
+        origin = insert.entity.original_source
+        if origin == target:
+            return
+        for stream in insert.entity.child.datastreams:
+            try:
+                await self._copy_stream(origin, target, stream.label, stream.sha256)
+            except Exception as problem:
+                self.failed(
+                    "insert %s: %s of %.64r was not copied from %.128r to %s: %r",
+                    insert.kafka_key,
+                    stream.label,
+                    stream.sha256,
+                    origin,
+                    target,
+                    problem,
+                )
+
+    def failed(self, text: str, *details: object) -> None:
+        """Count and log what went wrong with a child; `text` has logging's placeholders."""
+        self._metrics.produce_error.labels(PIPELINE).inc()
+        _log.warning(text, *details)
+
+
+def make_child(parent: BinaryEvent, insert: InsertEvent, now: float) -> BinaryEvent:
+    """The child event; `now` in Unix seconds. Shares nothing that a later step changes in place."""
+    history, source = insert.entity.child_history, parent.source
+    return BinaryEvent(
+        model_version=MODEL_VERSION,
+        timestamp=datetime.fromtimestamp(now, UTC),
+        author=history.author,
+        source=Source(
+            name=source.name,
+            references=source.references,
+            security=source.security,
+            path=[*source.path, copy(history)],
+            timestamp=source.timestamp,
+            settings=source.settings,
+        ),
+        entity=_own_entity(insert.entity.child),
+        action=history.action,
+        flags=BinaryFlags(),
+    )
+
+
+def _own_entity(entity: BinaryEntity) -> BinaryEntity:
+    """An enricher may add to the child; the insert must not change with it."""
+    own = copy(entity)
+    own.features = list(entity.features)
+    own.datastreams = list(entity.datastreams)
+    return own
