@@ -1,0 +1,49 @@
+"""Reads of the log through the shared cache; two laggards at the same place cause one read."""
+
+import asyncio
+
+from dispatcher.delivery.blocks import BlockCache
+from dispatcher.eventlog.base import Chunk, EventLog, Record, TopicPartition
+from dispatcher.metrics import Metrics
+
+READ_BYTES = 512 * 1024
+
+
+class Reader:
+    def __init__(self, log: EventLog, cache: BlockCache, metrics: Metrics) -> None:
+        self._log = log
+        self._cache = cache
+        self._read_bytes = metrics.log_read_bytes.labels("ranged")
+        self._pending: dict[tuple[TopicPartition, int], asyncio.Task[Chunk]] = {}
+
+    async def chunk(self, partition: TopicPartition, offset: int) -> Chunk:
+        """Records from `offset` on, from the cache where possible. Raises LogUnavailable, UnknownTopic."""
+        block = self._cache.find(partition, offset)
+        if block is not None:
+            return Chunk(partition, block.from_offset(offset), block.next_offset, 0, block.next_offset)
+        key = (partition, offset)
+        task = self._pending.get(key)
+        if task is None:
+            task = asyncio.create_task(self._read(partition, offset))
+            self._pending[key] = task
+            task.add_done_callback(lambda _: self._pending.pop(key, None))
+        return await asyncio.shield(task)
+
+    def cached(self, partition: TopicPartition, offset: int) -> Record | None:
+        return self._cache.record(partition, offset)
+
+    async def record(self, partition: TopicPartition, offset: int) -> Record | None:
+        """One record; None when retention or compaction took it."""
+        found = self._cache.record(partition, offset)
+        if found is not None:
+            return found
+        chunk = await self.chunk(partition, offset)
+        first = chunk.records[0] if chunk.records else None
+        return first if first is not None and first.offset == offset else None
+
+    async def _read(self, partition: TopicPartition, offset: int) -> Chunk:
+        chunk = await self._log.read(partition, offset, READ_BYTES)
+        self._read_bytes.inc(sum(len(record.value or b"") for record in chunk.records))
+        if chunk.records:
+            self._cache.add(partition, max(offset, chunk.start_offset), chunk)
+        return chunk

@@ -1,0 +1,96 @@
+"""Who is served here: subscribers come, change their filters, begin anew, and go."""
+
+from collections.abc import Mapping, Sequence
+
+from dispatcher.delivery.cursors import Cursor
+from dispatcher.delivery.matching import Matcher
+from dispatcher.delivery.subscribers import Subscriber, subscriber_id, wants_topic
+from dispatcher.eventlog.base import TopicPartition
+from dispatcher.eventlog.topics import TopicName, TopicNames
+from dispatcher.hooks.types import HeaderFilter, Subscription
+
+Bounds = Mapping[TopicPartition, tuple[int, int]]
+"""(start offset, high watermark) per partition."""
+
+
+class Roster:
+    """All subscribers of this process and the memo of verdicts per topic."""
+
+    def __init__(self, names: TopicNames, filters: Sequence[HeaderFilter]) -> None:
+        self._names = names
+        self._filters = filters
+        self._topics: dict[str, TopicName | None] = {}
+        self._matchers: dict[str, Matcher] = {}
+        self.subscribers: dict[str, Subscriber] = {}
+
+    def topic_name(self, topic: str) -> TopicName | None:
+        if topic not in self._topics:
+            self._topics[topic] = self._names.parse(topic)
+        return self._topics[topic]
+
+    def matcher(self, topic: str) -> Matcher:
+        if topic not in self._matchers:
+            self._matchers[topic] = Matcher(self._filters)
+        return self._matchers[topic]
+
+    def register(self, wanted: Subscription, bounds: Bounds, now: float) -> Subscriber:
+        """A new subscriber. `bounds` must hold every partition there is: what is missing counts as newer."""
+        subscriber = Subscriber(subscriber_id(wanted), wanted, registered_at=now, seen_at=now)
+        self._fill(subscriber, bounds)
+        self.adopt(subscriber)
+        return subscriber
+
+    def adopt(self, subscriber: Subscriber) -> None:
+        """Serve a subscriber that was just made or restored."""
+        self.subscribers[subscriber.sid] = subscriber
+        for topic, _ in subscriber.cursors:
+            self.matcher(topic).add(subscriber)
+
+    def forget(self, subscriber: Subscriber) -> None:
+        self.subscribers.pop(subscriber.sid, None)
+        for topic, _ in subscriber.cursors:
+            self.matcher(topic).remove(subscriber)
+
+    def discover(self, partition: TopicPartition, start: int) -> list[Subscriber]:
+        """A partition that is newer than the subscribers that lack it: all of it is for them."""
+        newly = []
+        for subscriber in self.subscribers.values():
+            if partition not in subscriber.cursors and self._add_cursor(subscriber, partition, start, start):
+                self.matcher(partition[0]).add(subscriber)
+                newly.append(subscriber)
+        return newly
+
+    def change_filters(self, subscriber: Subscriber, wanted: Subscription) -> None:
+        """A poll brought other filters: what was decided under the old ones is decided again."""
+        subscriber.clear_ready()
+        subscriber.wanted = wanted
+        subscriber.dirty = True
+        for topic, _ in subscriber.cursors:
+            self.matcher(topic).add(subscriber)
+
+    def reset(self, subscriber: Subscriber, bounds: Bounds) -> None:
+        """Begin as if it had never been here; tokens of the past mean nothing any more."""
+        self.forget(subscriber)
+        subscriber.clear()
+        subscriber.epoch += 1
+        subscriber.dirty = True
+        self._fill(subscriber, bounds)
+        self.adopt(subscriber)
+
+    def _fill(self, subscriber: Subscriber, bounds: Bounds) -> None:
+        for partition, (start, high) in bounds.items():
+            self._add_cursor(subscriber, partition, start, high)
+
+    def _add_cursor(self, subscriber: Subscriber, partition: TopicPartition, start: int, high: int) -> bool:
+        name = self.topic_name(partition[0])
+        wanted = subscriber.wanted
+        if name is None or not wants_topic(wanted, name):
+            return False
+        expedite = wanted.model == "binary" and name.system == "expedite"
+        live = wanted.live or expedite
+        cursor = Cursor(partition, join=high, expedite=expedite, live=live)
+        cursor.open_from = high if live else start
+        if live and wanted.historic and not expedite:
+            cursor.spans.add(start, high)
+        subscriber.add(cursor)
+        return True
