@@ -141,6 +141,9 @@ class WorkerEnricher:
     function: str
     timeout: float = 10.0
     """Seconds of wall time for one file; then the worker is killed and the fields stay empty."""
+    independent: bool = False
+    """True when it reads no field but size and hashes, and no other enricher needs its fields: then it may run
+    beside the others on large files."""
 
 
 Enricher = EventEnricher | UploadEnricher | WorkerEnricher
