@@ -96,7 +96,8 @@ def _origin(header: Header, subscription: Subscription) -> str | None:
 
 def _content(streams: tuple[StreamHeader, ...], subscription: Subscription) -> str | None:
     under, over, wants = subscription.under_size, subscription.over_size, subscription.streams
-    if under <= 0 and over <= 0 and not wants and not subscription.require_content:
+    needs_content = under > 0 or over > 0 or subscription.require_content
+    if not needs_content and not wants:
         return None
     has_content = False
     for label, file_format, size in streams:
@@ -109,13 +110,15 @@ def _content(streams: tuple[StreamHeader, ...], subscription: Subscription) -> s
         reason = _unwanted(label, file_format, wants) if wants else None
         if reason is not None:
             return reason
-    if len(wants) > 1 and len(streams) < len({want.label for want in wants}):
+    if len(wants) > 1 and len(streams) < _streams_needed(wants):
         return "reject_stream"
-    return None if has_content or _content_optional(subscription) else "reject_no_content"
+    return "reject_no_content" if needs_content and not has_content else None
 
 
-def _content_optional(subscription: Subscription) -> bool:
-    return subscription.under_size <= 0 and subscription.over_size <= 0 and not subscription.require_content
+def _streams_needed(wants: tuple[StreamWant, ...]) -> int:
+    """As many as labels are asked for; but who asks for one label also takes events without any stream."""
+    labels = len({want.label for want in wants})
+    return labels if labels > 1 else 0
 
 
 def _unwanted(label: str, file_format: str, wants: tuple[StreamWant, ...]) -> str | None:
