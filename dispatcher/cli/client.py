@@ -44,11 +44,11 @@ class Client:
     ) -> None:
         await self._session.close()
 
-    async def text(self, path: str) -> str:
+    async def text(self, path: str, *, accept: str = "*/*") -> str:
         """The body of a GET. Raises ServerError."""
 
         async def attempt() -> str:
-            async with self._session.get(self._server + path) as reply:
+            async with self._session.get(self._server + path, headers={"Accept": accept}) as reply:
                 return (await _accepted(reply)).decode("utf-8", "replace")
 
         return await self._patiently(attempt)

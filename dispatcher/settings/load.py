@@ -14,6 +14,9 @@ from dispatcher.settings.table import PREFIX, Settings, about, env_name
 _SERVICE_LINK = re.compile(r"DISPATCHER_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets in every pod beside a service called `dispatcher`; not ours, and no mistake."""
 
+_CLIENTS = "DISPATCHER_URL"
+"""Where clients on the same machine find a server: theirs, not the server's."""
+
 
 class Loaded(NamedTuple):
     settings: Settings
@@ -54,7 +57,7 @@ def load(environ: Mapping[str, str]) -> Loaded:
 def _given(environ: Mapping[str, str]) -> Iterator[_Given]:
     """The variables that are meant for us, strongest spelling first: DISPATCHER_, then DP__, then DP. (and BED)."""
     for variable in sorted(environ):
-        if variable.startswith(PREFIX) and environ[variable] and not _SERVICE_LINK.fullmatch(variable):
+        if variable.startswith(PREFIX) and environ[variable] and not _belongs_to_others(variable):
             yield _Given(variable, variable, environ[variable])
     for mark in ("__", "."):
         for head, root in (("DP", ""), ("BED", "bed.")):
@@ -62,6 +65,10 @@ def _given(environ: Mapping[str, str]) -> Iterator[_Given]:
                 if variable.startswith(head + mark) and environ[variable]:
                     key = variable.removeprefix(head + mark).replace(mark, ".").lower()
                     yield _Given(variable, root + key, environ[variable])
+
+
+def _belongs_to_others(variable: str) -> bool:
+    return variable == _CLIENTS or _SERVICE_LINK.fullmatch(variable) is not None
 
 
 def _homes() -> dict[str, str]:

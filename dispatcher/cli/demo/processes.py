@@ -37,8 +37,12 @@ class Processes:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # One thread for all of them: it goes on to the last child even when Ctrl-C comes a second time.
+        await asyncio.shield(asyncio.to_thread(self._stop_all))
+
+    def _stop_all(self) -> None:
         for child in reversed(self._running.values()):
-            await asyncio.shield(asyncio.to_thread(_stop, child))
+            _stop(child)
 
     def start(self, name: str, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
         """Its own session keeps Ctrl-C away from the child: it is stopped in order, by us."""

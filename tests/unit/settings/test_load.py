@@ -140,6 +140,10 @@ def test_what_kubernetes_sets_beside_a_service_called_dispatcher_is_no_mistake()
     assert load(links) == load({})
 
 
+def test_what_clients_read_is_no_mistake_either() -> None:
+    assert load({"DISPATCHER_URL": "http://localhost:8111"}) == load({})
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "cure"),
     [
