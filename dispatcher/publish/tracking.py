@@ -7,7 +7,6 @@ from dispatcher_sdk.models import AnyEvent, Author, BinaryEvent, InsertEvent, Pa
 
 _MINUTE = timedelta(minutes=1)
 _TO_SECONDS = len("2021-02-06T16:43:23")
-_UNDERSCORES = str.maketrans("-:", "__")
 
 
 def set_tracking(event: AnyEvent) -> None:
@@ -44,7 +43,7 @@ def link(parent_sha256: str, node: PathNode, who: str) -> str:
 
 def moment(when: datetime) -> str:
     """`2021_03_29T03_24_08Z_00`: whole hours of the offset, then a literal `_00` (half hours are lost)."""
-    text = when.isoformat()[:_TO_SECONDS].translate(_UNDERSCORES)
+    text = when.isoformat()[:_TO_SECONDS].replace("-", "_").replace(":", "_")
     return f"{text}Z_00" if when.tzinfo is UTC else f"{text}{_zone(when)}_00"
 
 

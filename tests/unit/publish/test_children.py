@@ -1,0 +1,136 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+Make = Callable[..., Any]
+CHILD = "e" * 64
+
+
+async def with_insert(bench: Any, *inserts: Any) -> None:
+    outcome = await bench.publish(*inserts, model="insert")
+    assert outcome.published == len(inserts)
+
+
+async def test_a_child_follows_every_event_of_its_parent(bench: Any, binary: Make, insert: Make) -> None:
+    await with_insert(bench, insert())
+    outcome = await bench.publish(
+        binary("b", source={"references": {"user": "anna"}, "security": "OFFICIAL"}), keep_ok=True
+    )
+    parent, child = await bench.stored("samples.binary.extracted")
+    assert outcome.published == len(outcome.ok) == 1
+    assert child["entity"]["sha256"] == CHILD
+    assert child["author"]["name"] == "analyst"
+    assert child["flags"] == {}
+    assert child["timestamp"] == "2023-11-14T22:13:20Z"
+    assert child["source"]["path"][:-1] == parent["source"]["path"]
+    assert child["source"]["path"][-1]["sha256"] == CHILD
+    for member in ("name", "references", "security", "timestamp"):
+        assert child["source"][member] == parent["source"][member]
+    assert child["track_links"] == [
+        *parent["track_links"],
+        f"{'b' * 64}.{CHILD}.2023_11_01T10_20_30Z_00.plugin.analyst.1.0",
+    ]
+    assert child["kafka_key"] != parent["kafka_key"]
+
+
+async def test_every_stream_of_the_child_is_copied_under_its_own_sha(
+    bench: Any, binary: Make, insert: Make, stream: Make
+) -> None:
+    await with_insert(bench, insert(streams=[stream("e"), stream("f", "text")]))
+    await bench.publish(binary("b"))
+    assert bench.copied == [("other", "samples", "content", CHILD), ("other", "samples", "text", "f" * 64)]
+
+
+async def test_nothing_is_copied_onto_itself(bench: Any, binary: Make, insert: Make) -> None:
+    await with_insert(bench, insert())
+    await bench.publish(binary("b", source={"name": "other"}))
+    assert bench.copied == []
+    assert len(await bench.stored("other.binary.extracted")) == 2
+
+
+async def test_a_failed_copy_is_counted_and_the_child_comes_all_the_same(
+    make_bench: Make, binary: Make, insert: Make
+) -> None:
+    async def broken(*_: str) -> None:
+        raise FileNotFoundError("gone")
+
+    bench = make_bench(copy_stream=broken)
+    await with_insert(bench, insert())
+    assert (await bench.publish(binary("b"))).failures == []
+    assert len(await bench.stored("samples.binary.extracted")) == 2
+    assert bench.metric("events_produce_pipelines_error_total", pipeline="InjectChildEvents") == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "enriched", "entity": {"datastreams": []}},
+        {"action": "mapped", "entity": {"datastreams": []}},
+        {"path_letters": "bb"},
+    ],
+)
+async def test_events_that_bring_no_new_file_bring_no_child(
+    bench: Any, binary: Make, insert: Make, node: Make, change: dict[str, Any]
+) -> None:
+    letters = change.pop("path_letters", "ab")
+    await with_insert(bench, insert())
+    outcome = await bench.publish(binary("b", path=[node(letter, "sourced") for letter in letters], **change))
+    assert outcome.published == 1
+    total = [await bench.stored(f"samples.binary.{action}") for action in ("extracted", "mapped", "enriched")]
+    assert sum(map(len, total)) == 1
+
+
+async def test_a_short_path_counts_as_a_new_file(bench: Any, binary: Make, insert: Make, node: Make) -> None:
+    await with_insert(bench, insert())
+    await bench.publish(binary("b", action="sourced", path=[node("b", "sourced")]))
+    assert len(await bench.stored("samples.binary.extracted")) == 1
+
+
+async def test_a_child_gets_no_children_of_its_own(bench: Any, binary: Make, insert: Make) -> None:
+    await with_insert(bench, insert("b", "e"), insert("e", "f"))
+    await bench.publish(binary("b"))
+    assert [e["entity"]["sha256"][0] for e in await bench.stored("samples.binary.extracted")] == ["b", "e"]
+
+
+async def test_an_invalid_child_never_takes_its_parent_along(
+    bench: Any, binary: Make, insert: Make, stream: Make
+) -> None:
+    await with_insert(bench, insert(streams=[stream("e", "text")]))  # extracted, but no content
+    outcome = await bench.publish(binary("b"))
+    assert (outcome.published, outcome.failures) == (1, [])
+    assert len(await bench.stored("samples.binary.extracted")) == 1
+    assert bench.metric("events_produce_pipelines_error_total", pipeline="InjectChildEvents") == 1
+
+
+async def test_an_oversize_child_never_takes_its_parent_along(make_bench: Make, binary: Make, insert: Make) -> None:
+    bench = make_bench(message_max_bytes=2700)
+    await with_insert(bench, insert(history={"filename": "x" * 1500}))
+    outcome = await bench.publish(binary("b"))
+    assert (outcome.published, outcome.failures) == (1, [])
+    assert len(await bench.stored("samples.binary.extracted")) == 1
+
+
+async def test_tombstones_and_replacements_take_effect_at_once(bench: Any, insert: Make, binary: Make) -> None:
+    await with_insert(bench, insert("b", "e"), insert("b", "e"))
+    [stored] = {e["kafka_key"] for e in await bench.stored("system.insert")}
+    assert len(list(bench.inserts.below(binary("b")))) == 1
+    bench.inserts.remove(stored)
+    bench.inserts.remove(stored)
+    assert bench.inserts.empty
+    await bench.publish(binary("b"))
+    assert len(await bench.stored("samples.binary.extracted")) == 1
+
+
+async def test_deleted_children_stay_away(bench: Any, binary: Make, insert: Make, delete: Make) -> None:
+    await with_insert(bench, insert())
+    [stored] = await bench.stored("system.insert")
+    await bench.publish(delete("link", track_link=stored["track_link"]), model="delete")
+    await bench.publish(binary("b"))
+    assert len(await bench.stored("samples.binary.extracted")) == 1
+
+
+async def test_results_bring_children_too(bench: Any, binary: Make, insert: Make, status: Make) -> None:
+    await with_insert(bench, insert())
+    await bench.publish(status(results=[binary("b")]), model="status")
+    assert [e["entity"]["sha256"][0] for e in await bench.stored("samples.binary.extracted")] == ["b", "e"]
