@@ -96,7 +96,8 @@ class EventLog(Protocol):
     async def append(self, items: Sequence[Append]) -> list[Exception | None]:
         """Write records; per item None (durable: it survives power loss) or why not.
 
-        Items keep their order within a partition. Never raises for the fault of one item.
+        Items keep their order within a partition. Never raises for the fault of one item; a log that is away or
+        closed gives LogUnavailable for every item that it did not take.
         """
         ...
 
@@ -136,6 +137,10 @@ class Journal(Protocol):
 
     async def open(self, slot: int) -> tuple[int, dict[bytes, bytes]]:
         """Claim the slot: gives the fence of this claim and everything written so far."""
+        ...
+
+    async def open_many(self, slots: Sequence[int]) -> dict[int, tuple[int, dict[bytes, bytes]]]:
+        """`open` for many slots at once: one wait instead of one for each."""
         ...
 
     async def put(self, slot: int, fence: int, items: Mapping[bytes, bytes | None]) -> None:
