@@ -130,6 +130,7 @@ def test_required_content():
         ((CONTENT, CONTENT), ("content", "safe_png"), None),  # streams are counted, not labels
         ((), ("content",), None),  # one label: an event without streams passes
         ((), ("*,image/",), None),
+        ((), ("content", "content"), None),
         ((), ("content", "text"), "reject_stream"),
         ((CONTENT,), ("content,executable/",), None),
         ((CONTENT,), ("content,image/,executable/windows",), None),

@@ -61,6 +61,13 @@ def test_no_path_stalls_the_server(path, document):
     assert time.process_time() - started < 2.0
 
 
+def test_a_wildcard_that_is_compared_at_every_position_is_counted_by_its_length():
+    path = parse_path('#(%"*' + "?" * 900 + 'b*")')
+    assert path.find(["a" * 100_000]) is MISSING
+    with pytest.raises(TooMuchWork):
+        path.find(["a" * 3_000_000])
+
+
 def test_the_budget_is_shared_by_all_that_use_one_meter():
     meter = Meter(50)
     path = parse_path("#.a")
