@@ -5,7 +5,8 @@ native gjson libraries do both (exponential wildcards, recursion that overflows 
 parsed completely before it is used, wildcards are matched in one pass, and every evaluation has a budget.
 """
 
-from dispatcher.delivery.gjson.parse import LONGEST_PATH, MOST_NESTED, Path, PathError, check_path, parse_path
+from dispatcher.delivery.gjson.brackets import PathError
+from dispatcher.delivery.gjson.parse import LONGEST_PATH, MOST_NESTED, Path, check_path, parse_path
 from dispatcher.delivery.gjson.steps import BUDGET, MISSING, Meter, TooMuchWork
 
 __all__ = [

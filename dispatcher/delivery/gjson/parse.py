@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from dispatcher.delivery.gjson import modifiers, query
+from dispatcher.delivery.gjson.brackets import PathError, closing, outside, split, string_end
 from dispatcher.delivery.gjson.glob import Glob, has_wildcard, unescaped
 from dispatcher.delivery.gjson.steps import (
     Count,
@@ -29,11 +30,6 @@ MOST_NESTED: Final = 16
 """Queries and multipaths inside each other, and `#` inside `#`."""
 
 _OPERATOR: Final = re.compile(r"==|!=|!%|<=|>=|[=<>%]")
-_CLOSING: Final = {"(": ")", "[": "]", "{": "}"}
-
-
-class PathError(ValueError):
-    """This is no gjson path that a filter can use; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -165,21 +161,21 @@ class _Parser:
 
     def _multipath(self) -> Step:
         opening = self._text[self._at]
-        parts = _split(self._bracketed(), ",")
+        parts = split(self._bracketed(), ",")
         if opening == "[":
             return Gather([_steps(part.strip(), self._depth + 1) for part in parts])
         return GatherNamed(dict(_named(part.strip(), self._depth + 1) for part in parts))
 
     def _bracketed(self) -> str:
         """The text between the bracket here and the one that closes it; moves behind that."""
-        end = _closing(self._text, self._at)
+        end = closing(self._text, self._at)
         inside = self._text[self._at + 1 : end]
         self._at = end + 1
         return inside
 
 
 def _query(text: str, depth: int) -> query.Query:
-    for at in _outside(text):
+    for at in outside(text):
         operator = _OPERATOR.match(text, at)
         if operator:
             left = text[:at].strip()
@@ -203,7 +199,7 @@ def _test(operator: str, right: str) -> query.Matches:
 
 def _quoted(text: str) -> str:
     """What is between the quotes, escapes left as they are."""
-    if _string_end(text, 0) != len(text) - 1:
+    if string_end(text, 0) != len(text) - 1:
         raise PathError(f"{text} in a query is not one string")
     return text[1:-1]
 
@@ -219,62 +215,10 @@ def _string(text: str) -> str:
 def _named(part: str, depth: int) -> tuple[str, Steps]:
     """A member of a `{...}` multipath: `"name":path`, or a path whose last name names it."""
     if part.startswith('"'):
-        end = _string_end(part, 0)
+        end = string_end(part, 0)
         if part[end + 1 : end + 2] != ":":
             raise PathError(f"{part}: a name in quotes is followed by ':' and a path")
         return _string(part[: end + 1]), _steps(part[end + 2 :].strip(), depth)
     steps = _steps(part, depth)
     last = steps[-1]
     return last.name if isinstance(last, Key) else "_", steps
-
-
-def _split(text: str, separator: str) -> list[str]:
-    cuts = [at for at in _outside(text) if text[at] == separator]
-    return [text[start + 1 : end] for start, end in zip([-1, *cuts], [*cuts, len(text)], strict=True)]
-
-
-def _outside(text: str) -> list[int]:
-    """Positions that are inside no string or bracket and not escaped."""
-    found: list[int] = []
-    at = 0
-    while at < len(text):
-        char = text[at]
-        if char == "\\":
-            at += 1
-        elif char == '"':
-            at = _string_end(text, at)
-        elif char in _CLOSING:
-            at = _closing(text, at)
-        else:
-            found.append(at)
-        at += 1
-    return found
-
-
-def _closing(text: str, start: int) -> int:
-    """Position of the bracket that closes the one at `start`."""
-    waiting = [_CLOSING[text[start]]]
-    at = start
-    while waiting:
-        at += 1
-        if at >= len(text):
-            raise PathError(f"{waiting[-1]!r} is missing: {text[start]!r} at {start} is not closed")
-        char = text[at]
-        if char == "\\":
-            at += 1
-        elif char == '"':
-            at = _string_end(text, at)
-        elif char in _CLOSING:
-            waiting.append(_CLOSING[char])
-        elif char in ")]}" and char != waiting.pop():
-            raise PathError(f"{char!r} at {at} closes nothing")
-    return at
-
-
-def _string_end(text: str, start: int) -> int:
-    at = start + 1
-    while at < len(text):
-        if text[at] == '"':
-            return at
-        at += 2 if text[at] == "\\" else 1
-    raise PathError(f"the string at {start} is not closed")
