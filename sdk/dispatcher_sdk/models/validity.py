@@ -62,7 +62,9 @@ def _insert_problem(event: InsertEvent) -> str | None:
     history = event.entity.child_history
     if not event.entity.parent_sha256:
         return "entity.parent_sha256 is empty"
-    return _node_problem("entity.child_history", history) or _labels_problem(event.entity.child.datastreams)
+    if not history.action:  # its value is judged with the child that it makes
+        return "entity.child_history.action is empty"
+    return _identity_problem("entity.child_history", history) or _labels_problem(event.entity.child.datastreams)
 
 
 def _source_problem(source: Source) -> str | None:
@@ -76,10 +78,14 @@ def _source_problem(source: Source) -> str | None:
 
 
 def _node_problem(where: str, node: PathNode) -> str | None:
-    if not node.sha256:
-        return f"{where}.sha256 is empty"
     if node.action not in ACTIONS:
         return f"{where}.action {node.action!r} is not one of {', '.join(ACTIONS)}"
+    return _identity_problem(where, node)
+
+
+def _identity_problem(where: str, node: PathNode) -> str | None:
+    if not node.sha256:
+        return f"{where}.sha256 is empty"
     if not node.author.name:
         return f"{where}.author.name is empty"
     return None
