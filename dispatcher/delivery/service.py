@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from dispatcher_sdk.models import BinaryEvent, FetchInfo, SimulatedConsumer
+from dispatcher_sdk.models import BinaryEvent, SimulatedConsumer
 
 from dispatcher.delivery.blocks import BlockCache
 from dispatcher.delivery.checkpoint import Checkpoint
@@ -159,7 +160,8 @@ class Delivery:
             if subscriber.seen_at < since and not subscriber.polls:
                 continue
             wanted = subscriber.wanted
-            reason = first_rejection(rules, header, wanted) or ""
+            # every subscriber is asked as if it fetched binary events passively (wire contract 1.5)
+            reason = first_rejection(rules, header, replace(wanted, model="binary", task=False)) or ""
             answers.append(SimulatedConsumer(wanted.name, wanted.version, bool(reason), reason))
         return answers
 
@@ -276,6 +278,3 @@ class Delivery:
     def _partitions(self, topics: dict[str, object]) -> list[TopicPartition]:
         known = self._log.topics()
         return [(topic, number) for topic in topics for number in range(known.get(topic, 0))]
-
-
-__all__ = ["Batch", "Delivery", "FetchInfo"]

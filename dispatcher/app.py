@@ -1,0 +1,270 @@
+"""The composition root: builds one dispatcher from its settings, starts it, and takes it down again.
+
+The only module that names concrete backends. Everything here is started in the order in which it is needed and
+closed in the opposite one.
+"""
+
+import asyncio
+import gc
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+from dispatcher_sdk.models import DeleteEvent, InsertEvent, InvalidMessage, decode
+
+from dispatcher.api.options import ApiOptions
+from dispatcher.api.routes import build_app
+from dispatcher.api.streams import stream_routes
+from dispatcher.delivery.limits import Limits
+from dispatcher.delivery.service import Delivery
+from dispatcher.errors import StartupError
+from dispatcher.eventlog.base import EventLog, Journal, Record
+from dispatcher.eventlog.follow import Follower
+from dispatcher.eventlog.open import open_log
+from dispatcher.eventlog.topics import TopicNames
+from dispatcher.hooks.builtin import BuiltinHooks
+from dispatcher.hooks.manager import HookManager
+from dispatcher.hooks.types import HookContext, ObjectStore
+from dispatcher.metrics import Metrics
+from dispatcher.publish.children import Inserts
+from dispatcher.publish.deletes import Deletions
+from dispatcher.publish.publisher import Publisher
+from dispatcher.publish.sources import Sources
+from dispatcher.publish.topics import TopicPlan
+from dispatcher.settings import Settings
+from dispatcher.streams.service import Streams
+from dispatcher.streams.workers import WorkerPool
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """One server. `async with Dispatcher(settings) as server:` listens until the block ends.
+
+    Raises StartupError with words for the operator when it cannot start.
+    """
+
+    def __init__(
+        self, settings: Settings, *, hooks: Sequence[object] = (), clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.hooks: HookManager
+        self.delivery: Delivery
+        self.publisher: Publisher
+        self.streams: Streams
+        self._packages = hooks
+        self._clock = clock
+        self._names = TopicNames(settings.kafka_topic_prefix)
+        self._sources = Sources.from_yaml(settings.sources_helm, strict=settings.sources_strict)
+        self._plan = TopicPlan(
+            self._names,
+            self._sources,
+            partitions=settings.global_partition_count,
+            overrides=settings.topics_yaml,
+        )
+        self._deletions = Deletions()
+        self._inserts = Inserts()
+        self._stack = AsyncExitStack()
+        self._site: web.TCPSite | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, also when the settings left the choice to the system."""
+        server = self._site._server if self._site is not None else None
+        if not isinstance(server, asyncio.Server):
+            raise StartupError("the server does not listen yet")
+        port: int = server.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        host = self.settings.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+        return f"http://{f'[{host}]' if ':' in host and host[0] != '[' else host}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Answer what is in work, then write what must survive."""
+        await self._stack.aclose()
+
+    # ---- rooms, in the order in which they need each other
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        self._load_hooks()
+        events, journal = await self._open_log(stack)
+        await self._follow(stack, events)
+        self.streams = await self._open_streams(stack)
+        self.publisher = await self._open_publisher(stack, events)
+        self.delivery = await self._open_delivery(stack, events, journal)
+        await self._listen(stack)
+        gc.collect()
+        gc.freeze()  # what was built at start stays: no need to look through it ever again
+
+    def _load_hooks(self) -> None:
+        services = {"clock": self._clock, "sources": self._sources, "deletions": self._deletions}
+        self.hooks = HookManager(
+            HookContext(settings=self.settings.model_dump(), services=services),
+            builtins=[BuiltinHooks()],
+            packages=self._packages,
+            required=self.settings.hooks_required,
+        )
+        self.hooks.load()
+
+    async def _open_log(self, stack: AsyncExitStack) -> tuple[EventLog, Journal]:
+        self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        events, journal = await open_log(
+            f"{self.settings.event_log}:",
+            data_dir=self.settings.data_dir,
+            message_max_bytes=self.settings.message_max_bytes,
+            clock=self._clock,
+        )
+        stack.push_async_callback(events.close)
+        await events.ensure_topics(self._plan.at_start())
+        return events, journal
+
+    async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
+        """Know every deletion and insert before the first request."""
+        for name, on_record in (("delete", self._on_delete), ("insert", self._on_insert)):
+            follower = Follower(events, self._names.system(name), on_record)
+            stack.push_async_callback(follower.close)
+            await follower.start()
+
+    def _on_delete(self, record: Record) -> None:
+        event = _decoded("delete", record)
+        if isinstance(event, DeleteEvent):
+            self._deletions.apply(event)
+
+    def _on_insert(self, record: Record) -> None:
+        if record.value is None:
+            self._inserts.remove((record.key or b"").decode("utf-8", "replace"))
+            return
+        event = _decoded("insert", record)
+        if isinstance(event, InsertEvent):
+            self._inserts.apply(event)
+
+    async def _open_streams(self, stack: AsyncExitStack) -> Streams:
+        store = await self._open_store()
+        stack.push_async_callback(store.close)
+        pool = await stack.enter_async_context(
+            WorkerPool(
+                self.settings.parser_workers,
+                memory_bytes=self.settings.parser_memory_bytes,
+                file_seconds=self.settings.parser_seconds,
+            )
+        )
+        streams = Streams(
+            store,
+            pool=pool,
+            worker_enrichers=self.hooks.worker_enrichers,
+            upload_enrichers=self.hooks.upload_enrichers,
+            spool_dir=self.settings.data_dir / "incoming",
+            metrics=self.metrics,
+        )
+        return await stack.enter_async_context(streams)
+
+    async def _open_store(self) -> ObjectStore:
+        url = self.settings.store_url
+        scheme = url.partition(":")[0]
+        factory = self.hooks.stores.get(scheme)
+        if factory is None:
+            known = ", ".join(sorted(self.hooks.stores))
+            raise StartupError(f"DISPATCHER_STORE: no store for {scheme}: URLs; there are: {known}")
+        return await factory(url)
+
+    async def _open_publisher(self, stack: AsyncExitStack, events: EventLog) -> Publisher:
+        publisher = Publisher(
+            log=events,
+            names=self._names,
+            plan=self._plan,
+            sources=self._sources,
+            deletions=self._deletions,
+            inserts=self._inserts,
+            copy_stream=self.streams.copy,
+            enrichers=self.hooks.event_enrichers,
+            metrics=self.metrics,
+            message_max_bytes=self.settings.message_max_bytes,
+            clock=self._clock,
+            labels=self.metrics.plugins,
+        )
+        await publisher.start()
+        stack.push_async_callback(publisher.close)
+        return publisher
+
+    async def _open_delivery(self, stack: AsyncExitStack, events: EventLog, journal: Journal) -> Delivery:
+        delivery = Delivery(
+            log=events,
+            journal=journal,
+            names=self._names,
+            header_filters=self.hooks.header_filters,
+            event_filters=self.hooks.event_filters,
+            publisher=self.publisher,
+            metrics=self.metrics,
+            clock=self._clock,
+            limits=Limits(attempts=self.settings.max_attempts, lease_seconds=self.settings.lease_seconds),
+        )
+        stack.push_async_callback(delivery.close)
+        await delivery.start()
+        return delivery
+
+    async def _listen(self, stack: AsyncExitStack) -> None:
+        settings = self.settings
+        app = build_app(
+            delivery=self.delivery,
+            publisher=self.publisher,
+            streams_routes=stream_routes(
+                self.streams,
+                allow_delete=settings.allow_stream_delete,
+                max_upload_bytes=settings.upload_max_bytes or None,
+            ),
+            metrics=self.metrics,
+            options=ApiOptions(
+                fetch_limit=settings.api_event_fetch_limit,
+                default_deadline=settings.api_default_event_wait,
+                post_max_bytes=settings.post_max_bytes,
+                event_max_bytes=settings.message_max_bytes,
+                spool_dir=settings.data_dir / "incoming",
+                async_ack=settings.async_ack,
+                version=version("azul-dispatcher"),
+            ),
+        )
+        runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        self._site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        try:
+            await self._site.start()
+        except OSError as problem:
+            raise StartupError(
+                f"cannot listen on {settings.listen}: {problem.strerror or problem}; choose another DISPATCHER_LISTEN"
+            ) from None
+        stack.callback(self.delivery.drain)
+
+
+def _decoded(model: str, record: Record) -> object:
+    if record.value is None:
+        return None
+    try:
+        return decode(model, record.value)
+    except InvalidMessage:
+        log.warning("a %s record at offset %d cannot be read", model, record.offset, extra={"action": "follow"})
+        return None
+
+
+@asynccontextmanager
+async def serving(settings: Settings, *, hooks: Sequence[object] = ()) -> AsyncIterator[Dispatcher]:
+    """A dispatcher that serves for as long as the block runs."""
+    async with Dispatcher(settings, hooks=hooks) as server:
+        yield server
