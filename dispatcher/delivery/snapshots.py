@@ -3,7 +3,7 @@
 Keys: `s/<sid>` a registration, `c/<sid>/<topic>/<partition>` a cursor, `p` the positions of this slot.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import msgspec
@@ -51,7 +51,7 @@ class CursorRecord(msgspec.Struct, array_like=True):
 class Positions(msgspec.Struct):
     """Where the tail was when the cursors of this slot were written. Rows of (topic, partition, offset)."""
 
-    tail: list[tuple[str, int, int]] = field(default_factory=list)
+    tail: list[tuple[str, int, int]] = []
     paused_at: float = 0.0
 
     def offsets(self) -> dict[TopicPartition, int]:
@@ -151,5 +151,5 @@ def _unpack_cursor(partition: TopicPartition, record: CursorRecord, tail: dict[T
             row.offset: Lease(row.attempt, row.seconds, row.renewed_at, due_at=row.due_at, reason=row.reason)
             for row in record.leases
         },
-        dirty=False,
+        dirty=record.attached,  # it is attached no more: that must be written before positions move on
     )
