@@ -4,6 +4,7 @@
       BadRequest                    400
       NotFound                      404
       NotAllowed                    405
+      SlowSender                    408
       TooLarge                      413
       BadRange                      416
       Unprocessable                 422
@@ -53,6 +54,13 @@ class NotAllowed(DispatcherError):
 
     status = 405
     default_title = "method not allowed"
+
+
+class SlowSender(DispatcherError):
+    """The rest of the request did not arrive in time."""
+
+    status = 408
+    default_title = "request timeout"
 
 
 class TooLarge(DispatcherError):

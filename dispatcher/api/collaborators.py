@@ -1,0 +1,61 @@
+"""What the API needs of the rooms behind it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dispatcher_sdk.models import AnyEvent, BinaryEvent, FetchInfo, SimulatedConsumer
+
+from dispatcher.hooks.types import Subscription
+from dispatcher.publish.outcome import Outcome
+
+
+class Batch(Protocol):
+    """Events on their way to one client. Exactly one of `delivered` and `give_back` is called."""
+
+    @property
+    def events(self) -> Sequence[bytes]:
+        """JSON of each event."""
+        ...
+
+    @property
+    def info(self) -> FetchInfo: ...
+    def delivered(self) -> None:
+        """The reply was written completely."""
+
+    def give_back(self) -> None:
+        """It was not: somebody else may have these events."""
+
+
+class Delivery(Protocol):
+    """Who still has to see what."""
+
+    async def poll(
+        self,
+        wanted: Subscription,
+        *,
+        count: int,
+        deadline: float,
+        lease_seconds: float | None = None,
+        reset: bool = False,
+    ) -> Batch:
+        """Up to `count` events, waiting at most `deadline` seconds for them."""
+        ...
+
+    async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]: ...
+    async def release(self, token: str, after: float) -> None:
+        """Hand the event out again after that many seconds. Raises NotFound."""
+        ...
+
+    async def pause(self) -> None:
+        """Stop handing out jobs for a while; durable on return."""
+        ...
+
+
+class Publisher(Protocol):
+    """What happens to an event between POST and the log."""
+
+    async def publish(
+        self, model: str, events: Sequence[AnyEvent], *, keep_ok: bool = False, wait: bool = True
+    ) -> Outcome:
+        """`wait` = durable on return. Raises Unavailable when the log takes nothing now."""
+        ...

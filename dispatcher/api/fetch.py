@@ -1,0 +1,104 @@
+"""GET of events: understand the query, wait for events, join the stored bytes into a reply (wire contract 1.3)."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Final
+
+from aiohttp import hdrs, web
+from dispatcher_sdk.models import decode
+
+from dispatcher.api import multipart
+from dispatcher.api.avro import encode_bulk
+from dispatcher.api.collaborators import Batch, Delivery
+from dispatcher.api.dialects import FetchRequest, parse_fetch
+from dispatcher.api.options import ApiOptions
+from dispatcher.api.replies import JSON, send, to_json
+
+PIECE_BYTES: Final = 256 * 1024
+"""A reply above this size is written in pieces: joined whole it would be in memory twice."""
+
+
+class FetchRoutes:
+    """The old paths of architecture documents are aliases."""
+
+    def __init__(self, delivery: Delivery, options: ApiOptions) -> None:
+        self._delivery = delivery
+        self._send_timeout = options.send_timeout
+        self._parse = lru_cache(maxsize=1024)(
+            lambda model, raw, task, accept: parse_fetch(options, model, raw, task, accept)
+        )
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/api/v2/event/{model}/passive", self.passive, allow_head=False),
+            web.get("/api/v2/event/{model}/active", self.active, allow_head=False),
+            web.get("/api/v1/events/{model}", self.passive, allow_head=False),
+            web.get("/api/v1/processing/{model}", self.active, allow_head=False),
+        ]
+
+    async def passive(self, request: web.Request) -> web.StreamResponse:
+        return await self._fetch(request, task=False)
+
+    async def active(self, request: web.Request) -> web.StreamResponse:
+        return await self._fetch(request, task=True)
+
+    async def _fetch(self, request: web.Request, task: bool) -> web.StreamResponse:
+        wanted = self._parse(
+            request.match_info["model"],
+            request.rel_url.raw_query_string,
+            task,
+            request.headers.get(hdrs.ACCEPT, ""),
+        )
+        batch = await self._delivery.poll(
+            wanted.subscription,
+            count=wanted.count,
+            deadline=wanted.deadline,
+            lease_seconds=wanted.lease_seconds,
+            reset=wanted.reset,
+        )
+        try:
+            content_type, pieces = render(wanted, batch)
+            response = await send(request, content_type, pieces, self._send_timeout)
+        except BaseException:
+            batch.give_back()
+            raise
+        batch.delivered()
+        return response
+
+
+def render(wanted: FetchRequest, batch: Batch) -> tuple[str, Sequence[bytes]]:
+    """Content type of the reply, and its bytes in pieces."""
+    info = to_json(batch.info)
+    if wanted.reply == "json":
+        return JSON, joined(b'{"info":' + info + b',"events":[', batch.events, b"]}")
+    boundary = multipart.new_boundary()
+    opening, closing = multipart.opening(boundary, info), multipart.closing(boundary)
+    content_type = multipart.content_type(boundary)
+    if wanted.avro:
+        return content_type, joined(opening, [_avro(wanted.subscription.model, batch.events)], closing)
+    return content_type, joined(opening + b'{"events":[', batch.events, b"]}" + closing)
+
+
+def joined(opening: bytes, events: Sequence[bytes], closing: bytes) -> Sequence[bytes]:
+    """One piece, or several of about PIECE_BYTES when there is much."""
+    if sum(map(len, events)) <= PIECE_BYTES:
+        return (opening + b",".join(events) + closing,)
+    return tuple(_pieces(opening, events, closing))
+
+
+def _pieces(opening: bytes, events: Sequence[bytes], closing: bytes) -> Iterator[bytes]:
+    waiting, size = [opening], len(opening)
+    for index, event in enumerate(events):
+        if index:
+            waiting.append(b",")
+        waiting.append(event)
+        size += len(event)
+        if size >= PIECE_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    waiting.append(closing)
+    yield b"".join(waiting)
+
+
+def _avro(model: str, events: Sequence[bytes]) -> bytes:
+    return encode_bulk(model, [decode(model, event) for event in events])

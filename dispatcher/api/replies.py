@@ -1,0 +1,91 @@
+"""What goes back to the client: JSON, the one error shape, and replies that are known to have been written."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from dispatcher_sdk.models import ErrorReply
+
+from dispatcher.errors import DispatcherError
+
+JSON: Final = "application/json"
+LONGEST_DETAIL: Final = 2000
+ERROR_HEADERS: Final = {
+    "Content-Type": "application/json; charset=utf-8",
+    "X-Content-Type-Options": "nosniff",
+}
+to_json = msgspec.json.Encoder().encode
+
+
+def json_reply(body: bytes) -> web.Response:
+    return web.Response(body=body, content_type=JSON)
+
+
+def error_reply(status: int, title: str, detail: str, enum: str, headers: dict[str, str] | None = None) -> web.Response:
+    """The contract's error shape (1.2). Text of a client is made safe: cut, and lone surrogates replaced."""
+    message = ErrorReply(
+        status=str(status),
+        title=_safe(title),
+        detail=_safe(detail) or "no error provided",
+        error_enum=enum,
+    )
+    return web.Response(status=status, body=to_json(message), headers={**ERROR_HEADERS, **(headers or {})})
+
+
+def reply_to(problem: DispatcherError) -> web.Response:
+    return error_reply(problem.status, problem.title, problem.detail, problem.enum)
+
+
+def _safe(text: str) -> str:
+    if len(text) > LONGEST_DETAIL:
+        text = text[:LONGEST_DETAIL] + "..."
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
+async def send(
+    request: web.Request, content_type: str, pieces: Sequence[bytes], stall_seconds: float
+) -> web.StreamResponse:
+    """Write a reply; return only when the system has taken every byte of it for the client.
+
+    A transport normally answers "written" while bytes wait in its own buffer, where they die with the connection.
+    Raises ConnectionError when the client went away or took nothing for `stall_seconds`.
+    """
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        raise ConnectionResetError("the client went away")
+    response = _response(content_type, pieces)
+    transport.set_write_buffer_limits(high=0)  # from here on "drained" means empty
+    try:
+        await _write(request, response, pieces, stall_seconds)
+    except TimeoutError:
+        transport.abort()
+        raise ConnectionResetError(f"the client took nothing for {stall_seconds} s") from None
+    if not transport.is_closing():
+        transport.set_write_buffer_limits()
+    return response
+
+
+def _response(content_type: str, pieces: Sequence[bytes]) -> web.StreamResponse:
+    if len(pieces) == 1:
+        return web.Response(body=pieces[0], headers={"Content-Type": content_type})
+    response = web.StreamResponse(headers={"Content-Type": content_type})
+    response.content_length = sum(map(len, pieces))
+    return response
+
+
+async def _write(
+    request: web.Request, response: web.StreamResponse, pieces: Sequence[bytes], stall_seconds: float
+) -> None:
+    if len(pieces) == 1:
+        async with asyncio.timeout(stall_seconds):
+            await response.prepare(request)
+            await response.write_eof()
+        return
+    await response.prepare(request)
+    for piece in pieces:
+        async with asyncio.timeout(stall_seconds):
+            await response.write(piece)
+    async with asyncio.timeout(stall_seconds):
+        await response.write_eof()

@@ -1,0 +1,254 @@
+"""The HTTP room alone: the real application on a real port, with small rooms in memory behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientSession, TCPConnector, web
+from dispatcher_sdk.models import (
+    AnyEvent,
+    BinaryEvent,
+    FailedEvent,
+    FetchInfo,
+    SimulatedConsumer,
+    encode,
+    problem,
+)
+
+from dispatcher.api.options import ApiOptions
+from dispatcher.api.routes import build_app
+from dispatcher.errors import NotFound
+from dispatcher.hooks.types import Subscription
+from dispatcher.metrics import Metrics
+from dispatcher.publish.outcome import Outcome
+
+
+@dataclass
+class MemoryBatch:
+    """Knows what became of it."""
+
+    events: list[bytes] = field(default_factory=list)
+    info: FetchInfo = field(default_factory=FetchInfo)
+    fate: str = ""
+    decided: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def delivered(self) -> None:
+        self._decide("delivered")
+
+    def give_back(self) -> None:
+        self._decide("given back")
+
+    def _decide(self, fate: str) -> None:
+        assert not self.fate, f"already {self.fate}"
+        self.fate = fate
+        self.decided.set()
+
+
+class MemoryDelivery:
+    """Hands out `waiting`; while `hold` is not set a poll waits."""
+
+    def __init__(self) -> None:
+        self.waiting: list[bytes] = []
+        self.polls: list[tuple[Subscription, dict[str, Any]]] = []
+        self.batches: list[MemoryBatch] = []
+        self.released: list[tuple[str, float]] = []
+        self.consumers: list[SimulatedConsumer] = []
+        self.simulated: list[BinaryEvent] = []
+        self.steps: list[str] = []
+        self.polled = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+        self.cancelled = asyncio.Event()
+
+    async def poll(self, wanted: Subscription, **how: Any) -> MemoryBatch:
+        self.polls.append((wanted, how))
+        self.polled.set()
+        if self.hold is not None:
+            try:
+                await self.hold.wait()
+            except asyncio.CancelledError:
+                self.cancelled.set()
+                raise
+        taken, self.waiting = self.waiting[: how["count"]], self.waiting[how["count"] :]
+        batch = MemoryBatch(taken, FetchInfo(fetched=len(taken), ready=True))
+        self.batches.append(batch)
+        return batch
+
+    async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]:
+        self.simulated.append(event)
+        return self.consumers
+
+    async def release(self, token: str, after: float) -> None:
+        if token.startswith("unknown"):
+            raise NotFound("no such lease")
+        self.released.append((token, after))
+
+    async def pause(self) -> None:
+        self.steps.append("pause")
+
+
+class MemoryPublisher:
+    """Keeps what is valid; `answer` overrides the outcome, `fail` raises, `hold` waits."""
+
+    def __init__(self, steps: list[str]) -> None:
+        self.events: list[AnyEvent] = []
+        self.calls: list[tuple[str, int, bool]] = []
+        self.answer: Outcome | None = None
+        self.fail: Exception | None = None
+        self.hold: asyncio.Event | None = None
+        self.entered = asyncio.Event()
+        self.finished = asyncio.Event()
+        self.steps = steps
+
+    async def publish(
+        self, model: str, events: Sequence[AnyEvent], *, keep_ok: bool = False, wait: bool = True
+    ) -> Outcome:
+        self.calls.append((model, len(events), wait))
+        self.entered.set()
+        if self.hold is not None:
+            await self.hold.wait()
+        if self.fail is not None:
+            raise self.fail
+        self.steps.append("publish")
+        self.finished.set()
+        if self.answer is not None:
+            return self.answer
+        return self._keep(events, keep_ok)
+
+    def _keep(self, events: Sequence[AnyEvent], keep_ok: bool) -> Outcome:
+        outcome = Outcome()
+        for event in events:
+            wrong = problem(event)
+            if wrong:
+                outcome.failures.append(FailedEvent(encode(event).decode(), wrong))
+                continue
+            outcome.parsed += 1
+            outcome.published += 1
+            self.events.append(event)
+            if keep_ok:
+                outcome.ok.append(encode(event))
+        return outcome
+
+
+@dataclass
+class Api:
+    """A served API: `http` speaks to it, the rest looks behind it."""
+
+    http: ClientSession
+    port: int
+    delivery: MemoryDelivery
+    publisher: MemoryPublisher
+    metrics: Metrics
+
+    async def error(self, response: Any) -> tuple[int, dict[str, str]]:
+        """Status and body of an error; fails when it has not the contract's shape."""
+        raw = await response.read()
+        body = msgspec.json.decode(raw)
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert list(body) == ["status", "title", "detail", "error_enum"]
+        assert body["status"] == str(response.status)
+        assert b"Traceback" not in raw
+        return response.status, body
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection of its own, closed at the end whatever happens."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def raw(self, data: bytes) -> bytes:
+        """Send bytes as they are; everything that comes back."""
+        async with self.connection() as (reader, writer):
+            writer.write(data)
+            return await reader.read()
+
+
+StartApi = Callable[..., Awaitable[Api]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[StartApi]:
+    """Serves an API; keyword arguments are ApiOptions. Everything is closed after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start_one(routes: Sequence[web.RouteDef] = (), **options: Any) -> Api:
+            return await stack.enter_async_context(_serve(ApiOptions(**options), routes))
+
+        yield start_one
+
+
+@pytest.fixture
+async def api(start: StartApi) -> Api:
+    return await start()
+
+
+@asynccontextmanager
+async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef]) -> AsyncIterator[Api]:
+    delivery = MemoryDelivery()
+    publisher = MemoryPublisher(delivery.steps)
+    metrics = Metrics()
+    app = build_app(delivery=delivery, publisher=publisher, streams_routes=routes, metrics=metrics, options=options)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    port = runner.addresses[0][1]
+    session = ClientSession(f"http://127.0.0.1:{port}", connector=TCPConnector(limit=0))
+    try:
+        yield Api(session, port, delivery, publisher, metrics)
+    finally:
+        await session.close()
+        await runner.cleanup()
+
+
+def sample(**changes: Any) -> dict[str, Any]:
+    """A valid binary event."""
+    author = {"name": "tester", "version": "1", "category": "user"}
+    node = {"author": author, "action": "sourced", "sha256": "a" * 64, "timestamp": "2024-05-01T10:00:00Z"}
+    stream = {
+        "label": "content",
+        "size": 5,
+        "sha512": "b" * 128,
+        "sha256": "a" * 64,
+        "sha1": "c" * 40,
+        "md5": "d" * 32,
+        "mime": "text/plain",
+        "magic": "ASCII text",
+    }
+    event = {
+        "model_version": 6,
+        "kafka_key": "placeholder",
+        "timestamp": "2024-05-01T10:00:00Z",
+        "author": author,
+        "source": {"name": "lab", "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
+        "entity": {"sha256": "a" * 64, "datastreams": [stream]},
+        "action": "sourced",
+        "flags": {},
+    }
+    return event | changes
+
+
+@pytest.fixture
+def binary() -> Callable[..., dict[str, Any]]:
+    """Makes valid binary events as plain dicts; keyword arguments replace top-level members."""
+    return sample
+
+
+@pytest.fixture
+def status(binary: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "model_version": 6,
+        "kafka_key": "placeholder",
+        "timestamp": "2024-05-01T10:00:00Z",
+        "author": {"name": "plug", "version": "1"},
+        "entity": {"input": binary(dequeued="k.plug.1.1700000000"), "status": "completed-empty"},
+    }
