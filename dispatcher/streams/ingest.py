@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 from dispatcher_sdk.models import LABELS, Datastream
 
@@ -16,13 +17,18 @@ from dispatcher.streams.spool import Spool
 
 class Ingest:
     """Spool to disk while hashing, then store and identify side by side. An upload that fails or is broken off
-    leaves nothing."""
+    leaves nothing; one that has arrived completely is finished even if its sender does not wait."""
 
     def __init__(self, store: ObjectStore, spool: Spool, enriching: Enriching, locks: KeyedLocks) -> None:
         self._store = store
         self._spool = spool
         self._enriching = enriching
         self._locks = locks
+        self._finishing: set[asyncio.Task[Datastream]] = set()
+
+    async def close(self) -> None:
+        """Wait for uploads that have arrived."""
+        await asyncio.gather(*self._finishing, return_exceptions=True)
 
     async def upload(
         self, source: str, label: str, pieces: AsyncIterator[bytes], *, skip_identify: bool, expected_sha256: str
@@ -31,24 +37,32 @@ class Ingest:
         expected = expected_sha256.lower()
         if skip_identify and not expected:
             raise BadRequest(title="must supply sha256 when skipping identify")
-        async with Received(self._spool.fresh(), ("sha256",) if skip_identify else ALGORITHMS) as file:
+        async with AsyncExitStack() as spooled:
+            file = Received(self._spool.fresh(), ("sha256",) if skip_identify else ALGORITHMS)
+            await spooled.enter_async_context(file)
             await _receive(file, pieces)
-            data = _described(file, label)
-            _check(data, expected)
-            upload = Upload(source, label, file.path, data)
-            if skip_identify:
-                await self._put(upload)
-                return data
-            return (await self._stored_and_identified(upload)).data
+            upload = Upload(source, label, file.path, _described(file, label))
+            _check(upload.data, expected)
+            finishing = asyncio.create_task(self._finish(upload, skip_identify, spooled.pop_all()))
+        self._finishing.add(finishing)
+        finishing.add_done_callback(self._finishing.discard)
+        return await asyncio.shield(finishing)
 
-    async def _stored_and_identified(self, upload: Upload) -> Upload:
+    async def _finish(self, upload: Upload, skip_identify: bool, spooled: AsyncExitStack) -> Datastream:
+        async with spooled:
+            if not skip_identify:
+                return await self._stored_and_identified(upload)
+            await self._put(upload)
+            return upload.data
+
+    async def _stored_and_identified(self, upload: Upload) -> Datastream:
         storing = asyncio.create_task(self._put(upload))
         try:
             await self._enriching.identify(upload.path, upload.data)
         finally:
-            # Even when the caller is gone: the store still reads the spool file.
+            # The store reads the spool file: that must not go away under it.
             await storing
-        return await self._enriching.add(upload)
+        return (await self._enriching.add(upload)).data
 
     async def _put(self, upload: Upload) -> None:
         where = StreamId(upload.source, upload.label, upload.data.sha256)

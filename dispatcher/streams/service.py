@@ -52,6 +52,8 @@ class Streams:
         await self._pool.load(self._functions)
 
     async def close(self) -> None:
+        """Waits for uploads that have arrived completely."""
+        await self._ingest.close()
         await asyncio.to_thread(self._spool.close)
 
     async def __aenter__(self) -> Self:

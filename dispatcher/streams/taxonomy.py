@@ -8,8 +8,9 @@ from typing import Final, NamedTuple
 
 UNKNOWN: Final = "unknown"
 PLAIN: Final = "text/plain"
-VAGUE: Final = frozenset((UNKNOWN, PLAIN))
-"""What a closer look may replace."""
+CSV: Final = "text/csv"
+VAGUE: Final = frozenset((UNKNOWN, PLAIN, CSV))
+"""What a closer look may replace. libmagic calls any text CSV whose lines have the same number of commas."""
 
 
 class Format(NamedTuple):
@@ -150,6 +151,7 @@ FORMATS: Final[dict[str, Format]] = {
     "system/windows/evt": Format("evtx", "Windows event log"),
     "system/windows/minidump": Format("dmp", "Windows crash dump"),
     "text/calendar": Format("ics", "Calendar"),
+    CSV: Format("csv", "Comma-separated values"),
     "text/json": Format("json", "JSON"),
     PLAIN: Format("txt", "Text"),
     UNKNOWN: Format("", "Not recognised"),
@@ -263,6 +265,7 @@ TRUSTED_MIMES: Final[dict[str, str]] = {
     "message/news": "document/email",
     "message/rfc822": "document/email",
     "text/calendar": "text/calendar",
+    "text/csv": CSV,
     "text/html": "code/html",
     "text/rtf": "document/office/rtf",
     "text/troff": "document/troff",

@@ -44,7 +44,7 @@ def describe(path: str, *, mime: bool) -> list[str]:
     """
     found: bytes = _module().magic_file(_handle(mime), path)
     lines = found.decode(errors="replace").split("\n")
-    return [_ascii(line.removeprefix("- ").removeprefix("-")) for line in lines]
+    return [_ascii(line.removeprefix("-").lstrip(" ,")) for line in lines]
 
 
 def _ascii(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
-from dispatcher.streams.taxonomy import PLAIN, UNKNOWN
+from dispatcher.streams.taxonomy import CSV, PLAIN, UNKNOWN
 
 
 class Rule(NamedTuple):
@@ -94,6 +94,7 @@ RULES = (
     Rule("code/ini", r"^(windows setup information|generic initialization configuration)"),
     Rule("document/email", r"^(smtp mail|rfc 822 mail|news or mail|mail forwarding|mime entity)"),
     Rule("document/tex", r"^(la)?tex (2e )?document"),
+    Rule(CSV, r"^csv (\S+ )?text"),
     Rule(
         PLAIN,
         r"^(ascii|utf-8|iso-8859|non-iso extended-ascii|(big|little)-endian utf-16|unicode) .*?text"
