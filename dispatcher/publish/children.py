@@ -13,10 +13,12 @@ from dispatcher_sdk.models import (
     BinaryFlags,
     InsertEvent,
     binary_problem,
+    decode,
     in_utc,
 )
 from dispatcher_sdk.models.shapes import Source
 
+from dispatcher.eventlog.base import Record
 from dispatcher.metrics import Metrics
 
 PIPELINE: Final = "InjectChildEvents"
@@ -41,6 +43,15 @@ class Inserts:
     @property
     def empty(self) -> bool:
         return not self._parents
+
+    def on_record(self, record: Record) -> None:
+        """A record of the insert topic; a tombstone takes an insert away. Raises InvalidMessage."""
+        if record.value is None:
+            self.remove((record.key or b"").decode(errors="replace"))
+        else:
+            event = decode("insert", record.value)
+            assert isinstance(event, InsertEvent)
+            self.apply(event)
 
     def apply(self, event: InsertEvent) -> None:
         """Replaces the insert of the same kafka_key."""

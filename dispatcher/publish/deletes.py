@@ -4,7 +4,9 @@ import logging
 from datetime import datetime
 from typing import Final
 
-from dispatcher_sdk.models import ZERO_TIME, AnyEvent, BinaryEvent, DeleteEvent, InsertEvent
+from dispatcher_sdk.models import ZERO_TIME, AnyEvent, BinaryEvent, DeleteEvent, InsertEvent, decode
+
+from dispatcher.eventlog.base import Record
 
 ACTIONS: Final = ("submission", "author", "link", "ids")
 
@@ -28,6 +30,13 @@ class Deletions:
     @property
     def empty(self) -> bool:
         return not (self._ids or self._links or self._authors or self._submissions)
+
+    def on_record(self, record: Record) -> None:
+        """A record of the delete topic. Raises InvalidMessage. A tombstone brings nothing back."""
+        if record.value is not None:
+            event = decode("delete", record.value)
+            assert isinstance(event, DeleteEvent)
+            self.apply(event)
 
     def apply(self, event: DeleteEvent) -> None:
         """Empty names match nothing; an unknown action is logged and matches nothing."""

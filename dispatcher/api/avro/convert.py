@@ -41,7 +41,12 @@ def to_struct(record: str, version: int) -> Convert:
     """A function from the dictionary of a record to its struct. It raises InvalidMessage."""
     kind = struct_of(record)
     members = fields(record, version)
-    special = [(field.name, convert) for field in members if (convert := _reader(field, version))]
+    optional = {field.name for field in msgspec.structs.fields(kind) if field.default is None}
+    special = [
+        (field.name, _or_none(convert) if field.name in optional else convert)
+        for field in members
+        if (convert := _reader(field, version))
+    ]
     gone = [field.name for field in members if field.read_only]
 
     def convert_plain(plain: Plain) -> Any:
@@ -84,6 +89,16 @@ def _reader(field: Field, version: int) -> Convert | None:
 
 def _each(convert: Convert) -> Convert:
     return lambda values: [convert(value) for value in values]
+
+
+def _or_none(convert: Convert) -> Convert:
+    """Avro has no null: a record without anything in it stands for one."""
+
+    def convert_plain(plain: Plain) -> Any:
+        value = convert(plain)
+        return None if value == type(value)() else value
+
+    return convert_plain
 
 
 def _to_fixed(value: int) -> bytes:

@@ -29,7 +29,7 @@ def problem(event: AnyEvent) -> str | None:
 def binary_problem(event: BinaryEvent) -> str | None:
     """As `problem`, for a binary event or a result inside a status."""
     if event.action not in ACTIONS:
-        return f"action {event.action!r} is not one of {', '.join(ACTIONS)}"
+        return f"action {event.action[:64]!r} is not one of {', '.join(ACTIONS)}"
     if not event.source.path:
         return "source.path is empty: it needs at least the node of this event"
     return (
@@ -54,7 +54,7 @@ def _status_problem(event: StatusEvent) -> str | None:
 
 def _download_problem(event: DownloadEvent) -> str | None:
     if event.action not in DOWNLOAD_ACTIONS:
-        return f"action {event.action!r} is not one of {', '.join(DOWNLOAD_ACTIONS)}"
+        return f"action {event.action[:64]!r} is not one of {', '.join(DOWNLOAD_ACTIONS)}"
     return _source_problem(event.source)
 
 
@@ -79,7 +79,7 @@ def _source_problem(source: Source) -> str | None:
 
 def _node_problem(where: str, node: PathNode) -> str | None:
     if node.action not in ACTIONS:
-        return f"{where}.action {node.action!r} is not one of {', '.join(ACTIONS)}"
+        return f"{where}.action {node.action[:64]!r} is not one of {', '.join(ACTIONS)}"
     return _identity_problem(where, node)
 
 
@@ -101,7 +101,7 @@ def _enriched_inside(path: list[PathNode]) -> str | None:
 def _labels_problem(streams: list[Datastream]) -> str | None:
     for index, stream in enumerate(streams):
         if stream.label not in LABELS:
-            return f"datastreams[{index}].label {stream.label!r} is not known"
+            return f"datastreams[{index}].label {stream.label[:64]!r} is not known"
     return None
 
 

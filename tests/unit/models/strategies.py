@@ -8,13 +8,17 @@ from typing import Any
 
 import msgspec
 from dispatcher_sdk.models import MODEL_VERSION, MODELS, DeleteEvent, in_utc
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+CAREFUL = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+"""Events are large to generate, and machines are busy."""
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | TEXT,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
-    max_leaves=5,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXT, inner, max_size=2),
+    max_leaves=3,
 )
 ZONES = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)) if minutes else UTC)
 TIMES = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=ZONES)
@@ -32,9 +36,9 @@ def of_type(kind: Any) -> st.SearchStrategy[Any]:
     if isinstance(kind, types.UnionType) or typing.get_origin(kind) is typing.Union:
         return st.one_of([of_type(part) for part in typing.get_args(kind)])
     if typing.get_origin(kind) is list:
-        return st.lists(of_type(typing.get_args(kind)[0]), max_size=3)
+        return st.lists(of_type(typing.get_args(kind)[0]), max_size=2)
     if typing.get_origin(kind) is dict:
-        return st.dictionaries(TEXT, TEXT, max_size=3)
+        return st.dictionaries(TEXT, TEXT, max_size=2)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return struct(kind)
     return {

@@ -11,14 +11,14 @@ from dispatcher_sdk.models import MODELS, InvalidMessage, decode, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.models.strategies import JSON, events
+from tests.unit.models.strategies import CAREFUL, JSON, events
 
 ALL = sorted(MODELS)
 
 
 @pytest.mark.parametrize("model", ALL)
 def test_decode_reverses_encode(model: str) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(CAREFUL, max_examples=60)
     @given(events(model))
     def check(event: Any) -> None:
         before = copy.deepcopy(event)
@@ -31,7 +31,7 @@ def test_decode_reverses_encode(model: str) -> None:
 
 @pytest.mark.parametrize("model", ALL)
 def test_all_times_are_written_in_utc(model: str) -> None:
-    @settings(max_examples=40, deadline=None)
+    @settings(CAREFUL, max_examples=40)
     @given(events(model))
     def check(event: Any) -> None:
         for value in _times(json.loads(encode(event))):
@@ -56,7 +56,7 @@ def _times(value: Any) -> list[str]:
 
 @pytest.mark.parametrize("model", ALL)
 def test_strange_bytes_raise_only_invalid_message(model: str) -> None:
-    @settings(max_examples=100, deadline=None)
+    @settings(CAREFUL, max_examples=100)
     @given(st.binary(max_size=60) | JSON.map(lambda value: json.dumps(value).encode()))
     def check(data: bytes) -> None:
         with contextlib.suppress(InvalidMessage):
@@ -67,7 +67,7 @@ def test_strange_bytes_raise_only_invalid_message(model: str) -> None:
 
 @pytest.mark.parametrize("model", ALL)
 def test_damaged_events_raise_only_invalid_message(model: str) -> None:
-    @settings(max_examples=100, deadline=None)
+    @settings(CAREFUL, max_examples=100)
     @given(events(model), st.data())
     def check(event: Any, data: Any) -> None:
         raw = bytearray(encode(event))

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from dispatcher_sdk.models import DeleteEvent
 
+from dispatcher.eventlog.base import Append
 from dispatcher.publish.deletes import Deletions
 from dispatcher.publish.keys import kafka_key
 from dispatcher.publish.tracking import set_tracking
@@ -104,3 +105,23 @@ def test_empty_names_and_unknown_actions_delete_nothing(
     assert state.empty
     assert not state.purges(target)
     assert "'everything'" in caplog.text
+
+
+async def test_a_restarted_server_learns_everything_from_the_log(
+    make_bench: Make, delete: Make, insert: Make, binary: Make
+) -> None:
+    before = make_bench()
+    await before.publish(insert("b", "e"), insert("b", "f"), model="insert")
+    gone, _ = await before.stored("system.insert")
+    await before.publish(binary("d"))
+    [known] = await before.stored("samples.binary.extracted")
+    await before.publish(delete("ids", ids=[known["kafka_key"]]), model="delete")
+    await before.log.append([Append(before.names.system("insert"), gone["kafka_key"].encode(), None)])
+
+    after = make_bench(log=before.log)
+    for topic, state in (("delete", after.deletions), ("insert", after.inserts)):
+        for record in (await after.log.read((after.names.system(topic), 0), 0, 1 << 20)).records:
+            state.on_record(record)
+    assert (await after.publish(binary("d"))).deleted == 1
+    await after.publish(binary("b"))
+    assert [e["entity"]["sha256"][0] for e in await after.stored("samples.binary.extracted")] == ["d", "b", "f"]
