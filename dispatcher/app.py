@@ -4,7 +4,6 @@ The only module that names concrete backends. Everything here is started in the 
 closed in the opposite one.
 """
 
-import asyncio
 import gc
 import logging
 import time
@@ -71,15 +70,14 @@ class Dispatcher:
         self._deletions = Deletions()
         self._inserts = Inserts()
         self._stack = AsyncExitStack()
-        self._site: web.TCPSite | None = None
+        self._runner: web.AppRunner | None = None
 
     @property
     def port(self) -> int:
         """The port it listens on, also when the settings left the choice to the system."""
-        server = self._site._server if self._site is not None else None
-        if not isinstance(server, asyncio.Server):
+        if self._runner is None or not self._runner.addresses:
             raise StartupError("the server does not listen yet")
-        port: int = server.sockets[0].getsockname()[1]
+        port: int = self._runner.addresses[0][1]
         return port
 
     @property
@@ -243,13 +241,14 @@ class Dispatcher:
         runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        self._site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
         try:
-            await self._site.start()
+            await site.start()
         except OSError as problem:
             raise StartupError(
                 f"cannot listen on {settings.listen}: {problem.strerror or problem}; choose another DISPATCHER_LISTEN"
             ) from None
+        self._runner = runner
         stack.callback(self.delivery.drain)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
@@ -11,9 +11,8 @@ from dispatcher.cli.console import Failure
 from dispatcher.cli.files import Found, find, reason
 from dispatcher.cli.text import printable
 from dispatcher.hooks.types import WorkerEnricher
+from dispatcher.streams.identify import builtin_enrichers
 from dispatcher.streams.workers import WorkerPool
-
-IDENTIFY = WorkerEnricher("identify", "dispatcher.streams.parsers.identify:identify")
 
 
 @click.command()
@@ -36,25 +35,29 @@ def filetype(paths: tuple[Path, ...]) -> None:
 
 async def _print_all(files: Iterable[Found]) -> None:
     """As many files at once as there are workers, printed in order."""
+    # What settles the format; similarity hashes are not asked for.
+    identifiers = [enricher for enricher in builtin_enrichers() if not enricher.independent]
     async with WorkerPool() as pool:
         running: deque[asyncio.Task[str]] = deque()
         for found in files:
-            running.append(asyncio.create_task(_line(pool, found)))
+            running.append(asyncio.create_task(_line(pool, identifiers, found)))
             if len(running) > 2 * pool.size:
                 click.echo(await running.popleft())
         for task in running:
             click.echo(await task)
 
 
-async def _line(pool: WorkerPool, found: Found) -> str:
+async def _line(pool: WorkerPool, identifiers: Sequence[WorkerEnricher], found: Found) -> str:
     name = printable(found.path)
     problem = found.problem or await asyncio.to_thread(_problem, found.path)
     if problem:
         return f"*Unable to open: {name} ({problem})"
-    findings = await pool.run(found.path, {"size": found.size}, [IDENTIFY])
-    for failure in findings.failures:
+    known: dict[str, str | int] = {"size": found.size, "label": "content"}
+    findings = await pool.run(found.path.resolve(), known, identifiers)
+    if "mime" not in findings.fields:
+        failure = findings.failures[0]
         return f"*Unable to identify: {name} ({failure.cause}: {printable(failure.detail)})"
-    return f"{name}\t\t{findings.fields.get('file_format', 'unknown')}\t{findings.fields['mime']}"
+    return f"{name}\t\t{findings.fields['file_format']}\t{findings.fields['mime']}"
 
 
 def _problem(path: Path) -> str:

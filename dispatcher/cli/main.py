@@ -2,6 +2,7 @@
 
 import click
 
+from dispatcher.cli.demo.command import demo
 from dispatcher.cli.filetype import filetype
 from dispatcher.cli.lost_tasks import lost_tasks
 from dispatcher.cli.serve import serve
@@ -28,7 +29,7 @@ def main(context: click.Context) -> None:
         context.invoke(serve)
 
 
-for command in (serve, submit, watch, filetype, settings, lost_tasks):
+for command in (serve, submit, watch, filetype, settings, demo, lost_tasks):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""`dispatcher serve`: the server itself."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+
+import click
+import uvloop
+
+from dispatcher.app import Dispatcher
+from dispatcher.cli.console import Failure
+from dispatcher.cli.environment import loaded_settings
+from dispatcher.cli.logs import configure
+from dispatcher.cli.text import printable
+from dispatcher.errors import StartupError
+from dispatcher.hooks.builtin import BuiltinHooks
+from dispatcher.settings import Settings
+from dispatcher.settings.show import show
+from dispatcher.streams.identify import missing_parsers
+
+STOP = (signal.SIGINT, signal.SIGTERM)
+
+
+@click.command()
+def serve() -> None:
+    """Run the server until Ctrl-C or SIGTERM.
+
+    It then answers what is in work and writes what must survive; a second signal ends it at once. Settings are
+    environment variables: `dispatcher settings` prints them.
+
+    \b
+    Examples:
+      dispatcher serve
+      DISPATCHER_LISTEN=0.0.0.0:8111 DISPATCHER_DATA_DIR=/srv/azul dispatcher serve
+    """
+    settings = loaded_settings(os.environ).settings
+    configure(settings.log_level, settings.log_format)
+    try:
+        uvloop.run(_serve(settings))
+    except StartupError as error:
+        raise Failure(str(error)) from None
+    except OSError as error:
+        raise Failure(f"cannot start: {error}") from None
+
+
+async def _serve(settings: Settings) -> None:
+    stopped = _stop_event()
+    async with Dispatcher(settings) as server:
+        click.echo("\n".join(start_lines(server)))
+        await stopped.wait()
+        click.echo("stopping")
+    click.echo("stopped")
+
+
+def _stop_event() -> asyncio.Event:
+    """Set by the first signal; from then on a signal does what it does to any program."""
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+
+    def stop() -> None:
+        stopped.set()
+        for number in STOP:
+            loop.remove_signal_handler(number)
+
+    for number in STOP:
+        loop.add_signal_handler(number, stop)
+    return stopped
+
+
+def start_lines(server: Dispatcher) -> Iterator[str]:
+    """What an operator wants to see at the start: where it listens, what it keeps where, what is missing."""
+    settings = server.settings
+    yield f"Azul Dispatcher on {server.url}"
+    yield f"  data    {settings.data_dir.absolute()}"
+    yield f"  log     {settings.event_log}"
+    yield f"  store   {show('store', settings.store_url)}"
+    if settings.async_ack:
+        yield "  DISPATCHER_ASYNC_ACK is on: a crash loses what was answered but not written yet"
+    for package in server.hooks.packages:
+        if package.name != BuiltinHooks.name:
+            yield f"  hooks   {package.name} {package.version} {_state(package.error, package.objects)}"
+    for line in missing_parsers():
+        yield f"  missing {line}"
+
+
+def _state(error: str, objects: tuple[str, ...]) -> str:
+    return f"left out: {printable(error)}" if error else ", ".join(objects)
