@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 _TITLES = {
     "put": "store error in PutData",
     "fetch": "store error in GetData",
-    "exists": "store error in ExistsData",
+    "exists": "store error in GetData",
     "copy": "copy error",
     "delete": "store error in DeleteData",
 }
