@@ -12,6 +12,7 @@ from typing import Any
 
 from dispatcher_sdk.models import AnyEvent, decode, encode
 
+from dispatcher.api.avro import encode_bulk, iter_bulk
 from dispatcher.eventlog.base import Append, TopicSpec
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.metrics import Metrics
@@ -130,6 +131,21 @@ async def measure(make: Callable[[], dict[str, Any]], model: str, batch: int, ev
     return statistics.median(rounds)
 
 
+def measure_avro(make: Callable[[], dict[str, Any]], model: str, events: int = 500) -> tuple[float, float]:
+    """Writing and reading, CPU microseconds per event."""
+    some = [decode(model, encode(make())) for _ in range(events)]
+    written, read = [], []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        body = encode_bulk(model, some)
+        middle = time.process_time()
+        for _event in iter_bulk(model, body):
+            pass
+        written.append((middle - began) / events * 1e6)
+        read.append((time.process_time() - middle) / events * 1e6)
+    return statistics.median(written), statistics.median(read)
+
+
 async def main() -> None:
     print(f"event: {len(encode(binary()))} bytes")
     for name, make, model, batch, events in (
@@ -138,6 +154,9 @@ async def main() -> None:
         ("status with 1 result, 1 a request", status, "status", 1, 1000),
     ):
         print(f"{name:36} {await measure(make, model, batch, events):7.1f} us/event")
+    for name, make, model in (("binary", binary, "binary"), ("status with 1 result", status, "status")):
+        writing, reading = measure_avro(make, model)
+        print(f"{'Avro, ' + name:36} {writing:7.1f} us/event written, {reading:.1f} read")
 
 
 if __name__ == "__main__":
