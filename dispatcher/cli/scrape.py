@@ -1,6 +1,5 @@
 """What /metrics says, as numbers that `watch` and `demo` can show."""
 
-from collections import defaultdict
 from dataclasses import dataclass, field
 
 from dispatcher_sdk.models import COMPLETED
@@ -16,7 +15,7 @@ class PluginNumbers:
     """Handed out and not finished now."""
     again: int = 0
     """Handed out another time."""
-    finished: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    finished: dict[str, int] = field(default_factory=dict)
     """By final status."""
 
     @property
@@ -42,7 +41,10 @@ class Numbers:
     uploads: int = 0
     uploaded_bytes: int = 0
     dead_letters: int = 0
-    plugins: dict[str, PluginNumbers] = field(default_factory=lambda: defaultdict(PluginNumbers))
+    plugins: dict[str, PluginNumbers] = field(default_factory=dict)
+
+    def of(self, plugin: str) -> PluginNumbers:
+        return self.plugins.setdefault(plugin, PluginNumbers())
 
 
 def read(text: str) -> Numbers:
@@ -65,10 +67,11 @@ def _take(numbers: Numbers, name: str, labels: dict[str, str], value: int) -> No
         case "dead_letters_total":
             numbers.dead_letters += value
         case "events_fetched_total":
-            numbers.plugins[labels["plugin"]].handed_out += value
+            numbers.of(labels["plugin"]).handed_out += value
         case "leases":
-            numbers.plugins[labels["plugin"]].leased += value
+            numbers.of(labels["plugin"]).leased += value
         case "events_redelivered_total":
-            numbers.plugins[labels["plugin"]].again += value
+            numbers.of(labels["plugin"]).again += value
         case "events_finished_total":
-            numbers.plugins[labels["plugin"]].finished[labels["status"]] += value
+            finished = numbers.of(labels["plugin"]).finished
+            finished[labels["status"]] = finished.get(labels["status"], 0) + value
