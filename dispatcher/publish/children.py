@@ -22,6 +22,8 @@ from dispatcher.eventlog.base import Record
 from dispatcher.metrics import Metrics
 
 PIPELINE: Final = "InjectChildEvents"
+MAX_CHILDREN: Final = 1000
+"""Of one event; nobody adds that many by hand, and each event of the parent would cost as much again."""
 
 CopyStream = Callable[[str, str, str, str], Awaitable[None]]
 """(origin source, target source, label, sha256): copies stored bytes between sources; raises when it cannot."""
@@ -88,7 +90,10 @@ class ChildMaker:
 
     async def children(self, parent: BinaryEvent) -> list[BinaryEvent]:
         """Valid children only: one that is not costs itself, never its parent."""
-        return [child for insert in self._inserts.below(parent) if (child := await self._child(parent, insert))]
+        inserts = list(self._inserts.below(parent))
+        if len(inserts) > MAX_CHILDREN:
+            self.failed("%d inserts below %.64r: the first %d count", len(inserts), parent.entity.sha256, MAX_CHILDREN)
+        return [child for insert in inserts[:MAX_CHILDREN] if (child := await self._child(parent, insert))]
 
     async def _child(self, parent: BinaryEvent, insert: InsertEvent) -> BinaryEvent | None:
         child = make_child(parent, insert, self._clock())
@@ -122,7 +127,7 @@ class ChildMaker:
     def failed(self, text: str, *details: object) -> None:
         """Count and log what went wrong with a child; `text` has logging's placeholders."""
         self._metrics.produce_error.labels(PIPELINE).inc()
-        _log.warning(text, *details)
+        _log.warning(text, *details, extra={"action": "inject-child"})
 
 
 def make_child(parent: BinaryEvent, insert: InsertEvent, now: float) -> BinaryEvent:

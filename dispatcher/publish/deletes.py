@@ -55,6 +55,7 @@ class Deletions:
                     event.kafka_key,
                     event.action,
                     ", ".join(ACTIONS),
+                    extra={"action": "delete"},
                 )
 
     def purges(self, event: AnyEvent) -> bool:

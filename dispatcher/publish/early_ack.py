@@ -11,7 +11,7 @@ from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.publish.outcome import Unit
 from dispatcher.publish.writer import Problems, Writer
 
-QUEUE_BYTES: Final = 64 * 2**20
+QUEUE_BYTES: Final = 32 * 2**20
 BATCH_BYTES: Final = 8 * 2**20
 ENTRY_SECONDS: Final = 10.0
 DRAIN_SECONDS: Final = 10.0
@@ -71,7 +71,11 @@ class EarlyAck:
             task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         if self._waiting:
-            _log.error("%d events that were answered early are lost: the log did not take them", len(self._waiting))
+            _log.error(
+                "%d events that were answered early are lost: the log did not take them",
+                len(self._waiting),
+                extra={"action": "drain"},
+            )
 
     async def _run(self) -> None:
         while True:
@@ -112,5 +116,10 @@ def _to_repeat(batch: list[Unit], problems: Problems) -> list[Unit]:
         if isinstance(problem, LogUnavailable):
             again.append(unit)
         elif problem is not None:
-            _log.error("event %s was answered early and is lost: %r", unit.event.kafka_key, problem)
+            _log.error(
+                "event %s was answered early and is lost: %r",
+                unit.event.kafka_key,
+                problem,
+                extra={"action": "write-behind", "event_id": unit.event.kafka_key},
+            )
     return again

@@ -36,7 +36,9 @@ class Enrichment:
                 before = after
             except Exception as fault:
                 self._metrics.produce_error.labels(enricher.name).inc()
-                _log.warning("enricher %s failed on a %s event: %r", enricher.name, model, fault)
+                _log.warning(
+                    "enricher %s failed on a %s event: %r", enricher.name, model, fault, extra={"action": "enrich"}
+                )
                 event = decode(model, before)
         return event
 

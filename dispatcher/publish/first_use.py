@@ -25,32 +25,37 @@ class FirstUse:
         self._sources = sources
         self._max_unlisted = max_unlisted
         self._making = asyncio.Lock()
-        self.existing: set[str] = set()
+        self._unlisted: set[str] = set()
+        self.existing: frozenset[str] = frozenset()
 
     async def make(self, topic: str) -> None:
         """Make the topic, and the others of its source. Raises Refused, LogUnavailable."""
+        name = self._names.parse(topic)
+        source = name.source if name else ""
+        if source:
+            check_source_name(source)
         async with self._making:
-            self.existing = set(self._log.topics())
+            self._look()
             if topic in self.existing:
                 return
-            name = self._names.parse(topic)
-            if name is None or not name.source:
-                await self._log.ensure_topics(self._plan.at_start())
-            else:
-                self._check(name.source)
-                await self._log.ensure_topics(self._plan.for_source(name.source))
-            self.existing = set(self._log.topics())
+            self._check_room(source)
+            await self._log.ensure_topics(self._plan.for_source(source) if source else self._plan.at_start())
+            self._look()
             if topic not in self.existing:
                 raise LogUnavailable(f"topic {topic} is not there yet")
 
-    def _check(self, source: str) -> None:
-        check_source_name(source)
-        if self._sources.known(source):
+    def _look(self) -> None:
+        topics = self._log.topics()
+        if topics.keys() != self.existing:
+            self.existing = frozenset(topics)
+            self._unlisted = unlisted_sources(topics, self._names, self._sources)
+
+    def _check_room(self, source: str) -> None:
+        if not source or source in self._unlisted or self._sources.known(source):
             return
-        unlisted = unlisted_sources(self.existing, self._names, self._sources)
-        if source not in unlisted and len(unlisted) >= self._max_unlisted:
+        if len(self._unlisted) >= self._max_unlisted:
             raise Refused(
-                f"source.name {source!r} is new, and there are already {len(unlisted)} sources that "
+                f"source.name {source!r} is new, and there are already {len(self._unlisted)} sources that "
                 "DISPATCHER_SOURCES_HELM does not list: add it there"
             )
 

@@ -15,7 +15,7 @@ from dispatcher_sdk.models import (
     StatusEvent,
 )
 
-_TO_SECONDS = len("2021-02-06T16:43:23")
+_LAYOUT = "%04d-%02d-%02dT%02d:%02d:%02d"
 
 
 def kafka_key(event: AnyEvent) -> str:
@@ -35,8 +35,9 @@ def kafka_key(event: AnyEvent) -> str:
 
 def binary_descriptor(event: BinaryEvent) -> str:
     """The text whose MD5 is a binary event's key; pieces are not escaped, as in the original."""
-    source = event.source
-    pieces = [source.name, source.security, source.timestamp.isoformat()[:_TO_SECONDS]]
+    source, when = event.source, event.source.timestamp
+    moment = _LAYOUT % (when.year, when.month, when.day, when.hour, when.minute, when.second)
+    pieces = [source.name, source.security, moment]
     if source.references:
         pieces += sorted([f"{key}.{value}" for key, value in source.references.items()])
     if source.settings:

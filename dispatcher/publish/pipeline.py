@@ -132,7 +132,7 @@ class Pipeline:
             try:
                 extra.append(await self._append(child))
             except Refused as wrong:
-                self._children.failed("a child of %s is left out: %s", child.source.path[-1].sha256, wrong)
+                self._children.failed("child %.64r is left out: %s", child.entity.sha256, wrong)
         return extra
 
     def _name(self, event: AnyEvent) -> None:

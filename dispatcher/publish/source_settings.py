@@ -21,6 +21,6 @@ def remove_spent_settings(event: BinaryEvent) -> None:
     if depth is None:
         return
     if not _INTEGER.fullmatch(depth):
-        _log.warning("source.settings.%s is not a number: %.40r", DEPTH, depth)
+        _log.warning("source.settings.%s is not a number: %.40r", DEPTH, depth, extra={"action": "remove-settings"})
     elif int(depth) <= len(event.source.path):
         event.source.settings = {}

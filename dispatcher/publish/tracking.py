@@ -6,7 +6,7 @@ from hashlib import md5
 from dispatcher_sdk.models import AnyEvent, Author, BinaryEvent, InsertEvent, PathNode, Source
 
 _MINUTE = timedelta(minutes=1)
-_TO_SECONDS = len("2021-02-06T16:43:23")
+_LAYOUT = "%04d_%02d_%02dT%02d_%02d_%02d"
 
 
 def set_tracking(event: AnyEvent) -> None:
@@ -43,7 +43,7 @@ def link(parent_sha256: str, node: PathNode, who: str) -> str:
 
 def moment(when: datetime) -> str:
     """`2021_03_29T03_24_08Z_00`: whole hours of the offset, then a literal `_00` (half hours are lost)."""
-    text = when.isoformat()[:_TO_SECONDS].replace("-", "_").replace(":", "_")
+    text = _LAYOUT % (when.year, when.month, when.day, when.hour, when.minute, when.second)
     return f"{text}Z_00" if when.tzinfo is UTC else f"{text}{_zone(when)}_00"
 
 

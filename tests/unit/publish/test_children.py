@@ -134,3 +134,13 @@ async def test_results_bring_children_too(bench: Any, binary: Make, insert: Make
     await with_insert(bench, insert())
     await bench.publish(status(results=[binary("b")]), model="status")
     assert [e["entity"]["sha256"][0] for e in await bench.stored("samples.binary.extracted")] == ["b", "e"]
+
+
+async def test_inserts_below_one_file_are_bounded(bench: Any, binary: Make, insert: Make) -> None:
+    for index in range(1005):
+        event = insert("b", "e")
+        event.kafka_key = str(index)
+        bench.inserts.apply(event)
+    await bench.publish(binary("b"))
+    assert len(await bench.stored("samples.binary.extracted")) == 1001
+    assert bench.metric("events_produce_pipelines_error_total", pipeline="InjectChildEvents") == 1
