@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import click
+from rich.table import Table
 
 from dispatcher.cli.client import Client, ServerError
 from dispatcher.cli.console import Failure, console
@@ -67,7 +68,7 @@ async def _demo(settings: Settings, files: int, plugins: Path, seconds: int) -> 
             out.print(f"server on {server}; plugins: {', '.join(PLUGINS)}; logs in {settings.data_dir / 'demo'}")
             with tempfile.TemporaryDirectory() as folder:
                 await Run(client, processes, out, len(PLUGINS)).run(files, Path(folder))
-    out.print(_next_steps(settings))
+    out.print("", _next_steps(), sep="\n")
 
 
 async def _answers(server: str, processes: Processes) -> None:
@@ -111,13 +112,13 @@ def _plugin_code(folder: Path, name: str) -> Path:
     raise Failure(f"no plugin {name} in {folder}: run this in a checkout of the project, or say --plugins FOLDER")
 
 
-def _next_steps(settings: Settings) -> str:
-    commands = Path(script("dispatcher")).parent
-    shown = os.path.relpath(commands) if commands.is_relative_to(Path.cwd()) else commands
-    return f"""
-Try next:
-  make serve                                            the server alone, with all that is stored now
-  {shown}/dispatcher submit FOLDER --source mine        your own files
-  {shown}/dispatcher-sdk serve PLUGIN.py                a plugin of yours
-  {shown}/dispatcher watch                              what is moving
-  docs/tutorial/first-ten-minutes.md                    all of it step by step"""
+def _next_steps() -> Table:
+    folder = Path(script("dispatcher")).parent
+    shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+    table = Table("Try next:", "", box=None, pad_edge=False, header_style="bold")
+    table.add_row("make serve", "the server alone, with all that is stored now")
+    table.add_row(f"{shown}/dispatcher submit FOLDER --source mine", "your own files")
+    table.add_row(f"{shown}/dispatcher-sdk serve PLUGIN.py --server URL", "a plugin of yours")
+    table.add_row(f"{shown}/dispatcher watch", "what is moving")
+    table.add_row("docs/tutorial/first-ten-minutes.md", "all of it step by step")
+    return table

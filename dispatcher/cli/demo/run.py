@@ -9,9 +9,9 @@ from rich.console import Console
 from dispatcher.cli.client import Client
 from dispatcher.cli.console import Failure
 from dispatcher.cli.demo.library import archive, library
+from dispatcher.cli.demo.onlooker import news
 from dispatcher.cli.demo.processes import Processes
 from dispatcher.cli.demo.screen import Screen, table
-from dispatcher.cli.demo.statuses import fetch_statuses
 from dispatcher.cli.demo.tally import Tally
 from dispatcher.cli.files import Found, find
 from dispatcher.cli.submission import Outcome, Submission
@@ -22,7 +22,7 @@ SOURCE = "demo"
 ARCHIVED = 40
 """Modules in the archive that is submitted beside the files."""
 QUIET_SECONDS = 2.0
-"""Over when nothing is leased and no status came for so long."""
+"""Over when nothing is leased and nothing was posted for so long."""
 
 
 class Run:
@@ -41,7 +41,7 @@ class Run:
     async def run(self, most: int, folder: Path) -> None:
         """Submit up to `most` files and return when the plugins are through. `folder` is for what is made up."""
         files = [*await asyncio.to_thread(lambda: list(library(most))), *find([archive(folder, ARCHIVED)])]
-        await fetch_statuses(self._client, 0)
+        await news(self._client, 0)
         began = time.monotonic()
         with Screen(self._out, len(files)) as screen:
             submitting = asyncio.create_task(self._submission.run(files))
@@ -55,11 +55,11 @@ class Run:
         last_news = time.monotonic()
         while True:
             self._processes.check()
-            before = self._tally.jobs
-            self._tally.add(await fetch_statuses(self._client, 1))
+            events = await news(self._client, 1)
+            self._tally.add(events)
             screen.show(self._over, self._tally)
             now = time.monotonic()
-            if self._tally.jobs > before or not submitting.done():
+            if events or not submitting.done():
                 last_news = now
             elif now - last_news > QUIET_SECONDS and await self._is_over():
                 return

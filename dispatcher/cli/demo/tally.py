@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dispatcher_sdk.models import COMPLETED, FINAL_STATUSES, BinaryEvent, StatusEvent
+from dispatcher_sdk.models import COMPLETED, FINAL_STATUSES, AnyEvent, BinaryEvent, StatusEvent
 
 from dispatcher.cli.text import printable
 
@@ -37,7 +37,7 @@ class Work:
 
 
 class Tally:
-    """Fed with status events; takes those about files that came in at `when`, and each of them once."""
+    """Fed with events; takes those about files that came in at `when`, and each of them once."""
 
     def __init__(self, when: datetime) -> None:
         self._when = when
@@ -50,25 +50,27 @@ class Tally:
     def jobs(self) -> int:
         return sum(work.jobs for work in self.plugins.values())
 
-    def add(self, statuses: Iterable[StatusEvent]) -> None:
-        for status in statuses:
-            if status.entity.status in FINAL_STATUSES and self._is_ours(status):
-                self._seen.add(status.kafka_key)
-                self._add(status)
+    def add(self, events: Iterable[AnyEvent]) -> None:
+        for event in events:
+            if event.kafka_key in self._seen:
+                continue
+            if isinstance(event, StatusEvent) and event.entity.status in FINAL_STATUSES:
+                self._add_end(event)
+            elif isinstance(event, BinaryEvent) and event.source.timestamp == self._when:
+                self._add_result(event)
 
-    def _is_ours(self, status: StatusEvent) -> bool:
-        return status.entity.input.source.timestamp == self._when and status.kafka_key not in self._seen
+    def _add_end(self, status: StatusEvent) -> None:
+        if status.entity.input.source.timestamp == self._when:
+            self._work(status).statuses[status.entity.status] += 1
 
-    def _add(self, status: StatusEvent) -> None:
-        work = self.plugins.setdefault(status.author.name, Work())
-        work.statuses[status.entity.status] += 1
-        for result in status.entity.results:
-            work.children += result.action == "extracted"
-            work.features += len(result.entity.features)
-            self._remember(result)
-
-    def _remember(self, result: BinaryEvent) -> None:
-        filename = next((node.filename for node in reversed(result.source.path) if node.filename), "")
+    def _add_result(self, result: BinaryEvent) -> None:
+        work = self._work(result)
+        work.children += result.action == "extracted"
+        work.features += len(result.entity.features)
+        place = next((node.filename for node in reversed(result.source.path) if node.filename), "")
         for feature in result.entity.features[:1]:
-            place = filename or result.entity.sha256[:12]
             self.findings.append(printable(f"{feature.name} {feature.value[:80]!r} in {place}"))
+
+    def _work(self, event: AnyEvent) -> Work:
+        self._seen.add(event.kafka_key)
+        return self.plugins.setdefault(event.author.name, Work())
