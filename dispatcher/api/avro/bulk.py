@@ -110,7 +110,7 @@ class _EventParser:
             self._move(at, WINDOW)
         while True:
             plain, end, problem = self._try(at)
-            # What ends exactly with the window may have been cut off by it.
+            # What ends exactly with the window may have been cut off by it: not every fastavro tells short reads.
             if problem is None and (end < self._end or end == len(self._data)):
                 return promote(self._struct(plain)), end
             if self._end == len(self._data):
