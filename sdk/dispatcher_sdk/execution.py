@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import time
 import traceback
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +33,9 @@ async def execute_async(plugin: Plugin, job: Job, seconds: float | None) -> tupl
     """Run an async plugin. Only the caller's own cancellation gets out. It has `seconds`."""
     started = time.monotonic()
     problem: BaseException | None = None
-    task = asyncio.ensure_future(_awaitable(plugin.call(job)))
+    called = plugin.call(job)
+    assert called is not None, "a plain plugin is not run on a loop"
+    task = asyncio.ensure_future(called)
     try:
         done, _ = await asyncio.wait({task}, timeout=seconds)
         if not done:
@@ -98,11 +99,6 @@ class _TimedOut(Exception):
 def _where(task: "asyncio.Future[None]") -> str:
     frames = task.get_stack(limit=1) if isinstance(task, asyncio.Task) else []
     return f"; it was at {frames[0].f_code.co_filename}:{frames[0].f_lineno}" if frames else ""
-
-
-async def _awaitable(result: Awaitable[None] | None) -> None:
-    if result is not None:
-        await result
 
 
 def _text(problem: BaseException) -> str:

@@ -213,8 +213,10 @@ class Runner:
     # Stopping
 
     async def _drain(self, hurry: asyncio.Event) -> None:
-        """Finish what runs within the grace time, give the rest back, post what is finished."""
-        await _cancel(*(task for token, task in self._jobs.items() if token not in self._started))
+        """Give back what has not begun, let the rest finish within the grace time, post what is finished."""
+        waiting = {token: task for token, task in self._jobs.items() if token not in self._started}
+        await _cancel(*waiting.values())
+        await self._give_all_back(list(waiting))
         if self._jobs:
             _log.info("stopping: %d jobs have %g s to end", len(self._jobs), self._settings.grace)
             ended = asyncio.create_task(_until_done(list(self._jobs.values())))
@@ -225,7 +227,13 @@ class Runner:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
                 await self._outbox.emptied()
-                await asyncio.gather(*(self._give_back(token) for token in list(self._held)))
+        await self._give_all_back(list(self._held))
+
+    async def _give_all_back(self, tokens: list[str]) -> None:
+        """All at once and not for long: the dispatcher may be away, and then leases expire."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await asyncio.gather(*(self._give_back(token) for token in tokens))
 
 
 async def _until(stop: asyncio.Event) -> None:

@@ -52,15 +52,11 @@ def main() -> None:
 
 def serve(plugin: Plugin, state: Any, channel: socket.socket) -> None:
     """One job after another until the runner closes the channel."""
-    process = os.getpid()
     while True:
         start = receive(channel)
         if not isinstance(start, Start):
             return
-        outcome = run(plugin, state, start)
-        if os.getpid() != process:  # the plugin forked, and this is its child that came back
-            os._exit(0)
-        channel.sendall(_packed(outcome))
+        channel.sendall(_packed(run(plugin, state, start)))
 
 
 def run(plugin: Plugin, state: Any, start: Start) -> Outcome:
@@ -68,11 +64,13 @@ def run(plugin: Plugin, state: Any, start: Start) -> Outcome:
     folder = JobFolder(Path(start.folder))
     event = decode_as(BinaryEvent, start.event)
     with _as_before(folder.scratch):
+        process = os.getpid()
         faulthandler.dump_traceback_later(start.seconds, exit=True, file=_STDERR)
-        try:
-            return execute(plugin, Job(event, folder, plugin.features, state))[0]
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        outcome, _ = execute(plugin, Job(event, folder, plugin.features, state))
+        if os.getpid() != process:  # the plugin forked and its child came back: it has no watchdog, and no job
+            os._exit(0)
+        faulthandler.cancel_dump_traceback_later()
+        return outcome
 
 
 @contextmanager
