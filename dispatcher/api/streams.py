@@ -16,8 +16,8 @@ from dispatcher.streams.address import is_segment, is_sha256
 from dispatcher.streams.service import Streams
 
 OCTETS = "application/octet-stream"
-WHOLE_BYTES = 1 << 20
-"""Up to this size an answer goes out in one write."""
+WHOLE_BYTES = 1 << 18
+"""Up to this size an object is read and sent in one go."""
 _TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
@@ -57,8 +57,9 @@ class _Handlers:
         return await self._upload(request, "", "")
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        self._streams.metrics.download_requests.inc()
-        where, info = await self._streams.open(_address(request, wrong=NotFound))
+        metrics = self._streams.metrics
+        metrics.download_requests.inc()
+        where, (info, body) = await self._streams.fetch(_address(request, wrong=NotFound), WHOLE_BYTES)
         asked = request.headers.get("Range")
         try:
             span = parse_range(asked, info.size) if asked is not None else Span(0, info.size)
@@ -69,8 +70,11 @@ class _Handlers:
             headers["Accept-Ranges"] = "bytes"
         else:
             headers["Content-Range"] = content_range(span, info.size)
-        pieces = self._streams.read(where, span.start, span.length)
-        return await _send(request, 200 if asked is None else 206, headers, span.length, pieces)
+        status = 200 if asked is None else 206
+        if body is None:
+            return await _send(request, status, headers, span.length, self._streams.read(where, *span))
+        metrics.downloaded_bytes.inc(span.length)
+        return web.Response(status=status, headers=headers, body=body[span.start : span.start + span.length])
 
     async def exists(self, request: web.Request) -> web.Response:
         info = await self._streams.info(_address(request, wrong=NotFound))
@@ -132,8 +136,6 @@ async def _send(
         first = await anext(pieces, b"")
     except FileNotFoundError:
         raise NotFound from None
-    if len(first) == length <= WHOLE_BYTES:
-        return web.Response(status=status, headers=headers, body=first)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = length
     await response.prepare(request)

@@ -188,6 +188,21 @@ class ObjectStore(Protocol):
     async def close(self) -> None: ...
 
 
+class Fetched(NamedTuple):
+    info: StoredInfo
+    body: bytes | None
+    """The whole object, when it was small enough."""
+
+
+@runtime_checkable
+class FetchingStore(Protocol):
+    """An ObjectStore that can also give a small object in one trip instead of two."""
+
+    async def fetch(self, where: StreamId, most: int) -> Fetched | None:
+        """Size and age, and the bytes if there are at most `most`; None when there is no such object."""
+        ...
+
+
 StoreFactory = Callable[[str], Awaitable[ObjectStore]]
 """Opens a store from its URL (`file:///srv/azul`, `memory:`)."""
 

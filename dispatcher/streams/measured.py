@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dispatcher.errors import DispatcherError
-from dispatcher.hooks.types import ObjectStore, StoredInfo, StreamId
+from dispatcher.hooks.types import Fetched, FetchingStore, ObjectStore, StoredInfo, StreamId
 from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ class MeasuredStore:
 
     def __init__(self, store: ObjectStore, metrics: Metrics) -> None:
         self._store = store
+        self._fetches = isinstance(store, FetchingStore)
         self._seconds = metrics.streams_duration
 
     async def put(self, where: StreamId, path: Path) -> None:
@@ -35,6 +36,14 @@ class MeasuredStore:
     async def info(self, where: StreamId) -> StoredInfo | None:
         with self._measured("exists"):
             return await self._store.info(where)
+
+    async def fetch(self, where: StreamId, most: int) -> Fetched | None:
+        """As FetchingStore; a store that is none is only asked for size and age."""
+        if not self._fetches:
+            info = await self.info(where)
+            return info and Fetched(info, None)
+        with self._measured("fetch"):
+            return await self._store.fetch(where, most)  # type: ignore[attr-defined, no-any-return]
 
     async def read(self, where: StreamId, start: int, length: int) -> AsyncIterator[bytes]:
         # Timed up to the first piece: how fast the rest goes is up to who reads it.

@@ -1,7 +1,7 @@
 """The bytes of files: upload, look up, read, copy, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,7 +9,7 @@ from typing import Self
 from dispatcher_sdk.models import Datastream
 
 from dispatcher.errors import NotFound
-from dispatcher.hooks.types import ObjectStore, StoredInfo, StreamId, UploadEnricher, WorkerEnricher
+from dispatcher.hooks.types import Fetched, ObjectStore, StoredInfo, StreamId, UploadEnricher, WorkerEnricher
 from dispatcher.metrics import Metrics
 from dispatcher.streams.enriching import Enriching
 from dispatcher.streams.ingest import Ingest
@@ -95,6 +95,13 @@ class Streams:
             raise NotFound
         return found
 
+    async def fetch(self, wanted: StreamId, most: int) -> tuple[StreamId, Fetched]:
+        """As `open`, with the bytes at once where the object has at most `most` and the store can. Raises NotFound."""
+        for where in _places(wanted):
+            if fetched := await self._store.fetch(where, most):
+                return where, fetched
+        raise NotFound
+
     async def read(self, where: StreamId, start: int, length: int) -> AsyncIterator[bytes]:
         """Exactly these bytes of an object that `open` found, in pieces. Raises FileNotFoundError when it has
         been deleted meanwhile."""
@@ -126,7 +133,12 @@ class Streams:
             return await self._store.delete(where)
 
     async def _find(self, wanted: StreamId) -> tuple[StreamId, StoredInfo] | None:
-        for where in dict.fromkeys((wanted, StreamId("", "", wanted.sha256))):
+        for where in _places(wanted):
             if info := await self._store.info(where):
                 return where, info
         return None
+
+
+def _places(wanted: StreamId) -> Iterable[StreamId]:
+    """Where to look: as asked, then in the old root layout."""
+    return dict.fromkeys((wanted, StreamId("", "", wanted.sha256)))

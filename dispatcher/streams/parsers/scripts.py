@@ -38,7 +38,7 @@ def language_of(text: bytes) -> str:
     """The format with most points, at least ENOUGH; empty when there is none."""
     scores = {
         match.meta["format"]: points(string.identifier for string in match.strings)
-        for match in _rules().match(data=text, timeout=SCAN_SECONDS, fast=True)
+        for match in rules().match(data=text, timeout=SCAN_SECONDS, fast=True)
     }
     best = max(scores, key=scores.__getitem__, default="")
     return best if best and scores[best] >= ENOUGH else ""
@@ -50,7 +50,7 @@ def points(identifiers: Iterable[str]) -> int:
 
 
 @cache
-def _rules() -> Any:
+def rules() -> Any:
     import yara
 
     return yara.compile(filepath=str(RULES), error_on_warning=False)

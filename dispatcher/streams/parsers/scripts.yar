@@ -89,7 +89,7 @@ rule javascript {
         $strong_closure = /\(function[ \t]{0,9}\(|\([\w, \t]{0,60}\)[ \t]?=>[ \t]?[({]/
         $strong_activex = /new[ \t]{1,9}ActiveXObject[ \t]?\(/
         $strong_dom = /\b(document\.(getElementById|createElement|querySelector|write)|window\.(location|addEventListener)|console\.log|String\.fromCharCode)\b/
-        $strong_module = /\bmodule\.exports\b|(^|\n)(export[ \t]{1,9}(default|const|function|class)|import[ \t]{1,9}[\w{*][^;\n]{0,120} from ["'])/
+        $strong_module = /\bmodule\.exports\b|(^|\n)(export[ \t]{1,9}(default|const|function|class)|import[ \t]{1,9}[\w{*][^;\n]{0,60} from ["'])/
         $strong_require = /\b(const|var|let)[ \t]{1,9}[\w{}, ]{1,80}[ \t]?=[ \t]?require\(["']/
         $weak_variable = /(^|\n)[ \t]{0,40}(var|let|const)[ \t]{1,9}[\w$]{1,40}[ \t]{0,9}=/
         $weak_function = /\bfunction[ \t]{0,9}[\w$]{0,40}[ \t]?\([\w$, \t]{0,80}\)[ \t]{0,9}\{/
@@ -106,7 +106,7 @@ rule python {
         $sure_main = /(^|\n)if __name__ == ["']__main__["']:/
         $strong_class = /(^|\n)class[ \t]{1,9}\w{1,60}(\([\w., =\[\]]{0,120}\))?:[ \t]{0,9}(\.\.\.)?(#[^\n]{0,80})?\r?\n/
         $strong_dunder = /(^|\n)__(all__|version__|author__|slots__)[ \t]{0,9}(:[^=\n]{0,40})?=/
-        $strong_doc = /^r?"""[^\x00]{1,400}"""/
+        $strong_doc = /^r?"""/
         $weak_import = /(^|\n)import[ \t]{1,9}[\w., ]{1,80}(as \w{1,20})?\r?\n/
         $weak_self = /\bself\.\w{1,40}/
         $weak_block = /(^|\n)[ \t]{0,60}(if|elif|for|while|try|except|with|else)\b[^\n{};]{0,120}:\r?\n/
