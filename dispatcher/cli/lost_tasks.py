@@ -11,7 +11,7 @@ def lost_tasks() -> None:
 
     The original ran this beside its server. It is accepted so that existing charts start.
     """
-    click.echo("The dispatcher hands lost tasks out again by itself; this waits until it is stopped.")
     stop = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, stop)
+    click.echo("The dispatcher hands lost tasks out again by itself; this waits until it is stopped.")
     signal.sigwait(stop)
