@@ -78,7 +78,10 @@ class Tail(Protocol):
     """Follows many partitions at once, each from a position of its own."""
 
     async def next(self) -> Sequence[Chunk]:
-        """Wait until at least one followed partition has something new, then give all that is there."""
+        """Wait until at least one followed partition has something new, then give what is there, in bounded chunks.
+
+        Raises LogUnavailable, also after `close`. A failed or cancelled call moves no position: nothing is skipped.
+        """
         ...
 
     async def retarget(self, want: Mapping[TopicPartition, int]) -> None:

@@ -165,7 +165,6 @@ class _Partition:
         return self._records[index].offset if index < len(self._records) else None
 
     def expire(self, before_ms: int) -> None:
-        self._forget_compaction()
         kept = next((i for i, record in enumerate(self._records) if record.timestamp_ms >= before_ms), None)
         if kept == 0 or not self._records:
             return
@@ -185,11 +184,6 @@ class _Partition:
             del self._newest[record.key]
             return False
         return True
-
-    def _forget_compaction(self) -> None:
-        """The topic was compacted before and now is not: start over should it be again."""
-        self._newest.clear()
-        self._compacted_to = 0
 
 
 class MemoryJournal:

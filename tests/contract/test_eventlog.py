@@ -131,6 +131,14 @@ class TestTime:
         assert await log.log.offset_at([P0], times[-1] + 1) == {P0: None}
         assert await log.log.offset_at([P0], 0) == {P0: 0}
 
+    async def test_offset_at_among_single_records(self, log):
+        start = log.clock.ms
+        for n in range(70):
+            await log.append(item(str(n)))
+            log.clock.now += 1
+        for n in range(70):
+            assert await log.log.offset_at([P0], start + 1_000 * n) == {P0: n}
+
     async def test_offset_at_in_a_compacted_topic(self, log):
         for n in range(20):
             await log.append(item(str(n)), item("same"))
@@ -320,6 +328,21 @@ class TestCompaction:
         await log.clean()
         await log.reopen()
         assert [r.value for r in await log.records(P0)] == [b"3", b"4"]
+
+    async def test_a_topic_no_longer_compacted_keeps_its_tombstones(self, log):
+        await log.append(item("a", None))
+        await log.clean()
+        await log.log.ensure_topics([TopicSpec(TOPIC, cleanup="delete", retention_ms=3_600_000)])
+        log.clock.now += 61
+        await log.clean()
+        assert len(await log.records(P0)) == 1
+
+    async def test_cleaning_ends_under_steady_load(self, log):
+        await log.append(*(item(str(n), b"x" * 5_000) for n in range(100)))
+        cleaning = asyncio.ensure_future(log.clean())
+        while not cleaning.done():
+            await log.append(item("same"))
+            await asyncio.sleep(0)
 
     async def test_cleaning_while_others_append_loses_nothing(self, log):
         async def writing() -> None:

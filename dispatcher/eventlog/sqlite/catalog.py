@@ -110,7 +110,7 @@ def _ensure(connection: apsw.Connection, spec: TopicSpec) -> None:
 
 
 def _forget_compaction(connection: apsw.Connection, topic: int) -> None:
-    """What compaction knows holds only while nothing but compaction removes records."""
+    """Retention decides now, also about tombstones; should compaction come back, it starts over."""
     for (partition,) in rows(connection, "SELECT id FROM partition WHERE topic = ?", (topic,)):
         connection.execute("UPDATE partition SET cleaned = 0 WHERE id = ?", (partition,))
         connection.execute("DELETE FROM newest WHERE partition = ?", (partition,))

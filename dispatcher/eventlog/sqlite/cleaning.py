@@ -31,13 +31,13 @@ class Cleaning:
             await self._bury(now_ms - self._tombstone_ms)
 
     async def _compact(self, partition: Partition) -> None:
-        more = partition.cleaned < partition.high
+        goal = partition.high  # what comes meanwhile is for the next pass, or this one might never end
 
         def step(connection: apsw.Connection) -> Compacted:
             return compact(connection, partition.id, partition.cleaned, partition.next_offset)
 
-        while more:
-            partition.cleaned, removed, more = await self._writer.call(step)
+        while partition.cleaned < goal:
+            partition.cleaned, removed = await self._writer.call(step)
             if removed:
                 partition.forget(removed)
 

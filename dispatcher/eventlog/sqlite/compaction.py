@@ -37,7 +37,6 @@ class Compacted(NamedTuple):
     """Compaction has seen everything before this offset."""
     removed: Collection[int]
     """Offsets of records that are gone."""
-    more: bool
 
 
 class _Run(NamedTuple):
@@ -50,7 +49,7 @@ def compact(connection: apsw.Connection, partition: int, cleaned: int, next_offs
     """One step from offset `cleaned` on."""
     run = _next_run(connection, partition, cleaned, next_offset)
     if run is None:
-        return Compacted(next_offset, (), more=False)
+        return Compacted(next_offset, ())
     newest = {record.key: record for record in run.records}
     home = run.ids[0]
     removed: set[int] = set()
@@ -59,7 +58,7 @@ def compact(connection: apsw.Connection, partition: int, cleaned: int, next_offs
         removed |= _remove(connection, batch, keys)
         _note(connection, partition, home, keys)
     if len(replaced) > STEP_BATCHES:
-        return Compacted(cleaned, removed, more=True)  # the same run again: what is done is not found again
+        return Compacted(cleaned, removed)  # the same run again: what is done is not found again
     _note(connection, partition, home, newest)
     kept = sorted(newest.values())
     removed |= {record.offset for record in run.records} - {record.offset for record in kept}
@@ -69,7 +68,7 @@ def compact(connection: apsw.Connection, partition: int, cleaned: int, next_offs
     tombs = [(row_id(partition, r.offset), r.timestamp_ms, r.key) for r in kept if r.value is None]
     connection.executemany("INSERT OR REPLACE INTO tombstone(id, ts, key) VALUES (?, ?, ?)", tombs)
     connection.execute("UPDATE partition SET cleaned = ? WHERE id = ?", (run.last + 1, partition))
-    return Compacted(run.last + 1, removed, more=True)
+    return Compacted(run.last + 1, removed)
 
 
 def bury(connection: apsw.Connection, before_ms: int) -> Collection[tuple[int, int]]:
