@@ -15,8 +15,10 @@ MAX_FRAME = 1 << 20
 
 TEXT_FIELDS = frozenset(("ssdeep", "tlsh", "mime", "magic", "file_format", "file_extension", "language"))
 NUMBER_FIELDS = frozenset(("identify_version",))
-MAX_TEXT = 1 << 16
-"""Characters of one field."""
+MAX_TEXT = 1 << 13
+"""Characters of one field: all of them together fit into a message, however they are escaped."""
+CAUSES = frozenset(("", "raised", "memory", "garbage"))
+"""Why an enricher gave nothing although its process lives; empty when it gave something."""
 
 Fields = dict[str, str | int]
 

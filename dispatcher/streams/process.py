@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dispatcher.streams.frames import HEAD, MAX_FRAME, pack
+from dispatcher.streams.frames import CAUSES, HEAD, MAX_FRAME, fault, pack
 
 _MODULE = "dispatcher.streams.worker_main"
 _PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_", "VIRTUAL_ENV", "PYTHON")
@@ -24,6 +25,8 @@ _PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_",
 class Reply(msgspec.Struct):
     """What a worker may say. `fields` on success, else `cause` and `error`; `faults` answers a load."""
 
+    ticket: str
+    step: int
     fields: dict[str, str | int] = {}
     cause: str = ""
     error: str = ""
@@ -56,6 +59,8 @@ class WorkerProcess:
         self._writer = writer
         self._spawner = spawner
         self._lost = False
+        self._ticket = ""
+        self._step = 0
         self.files = 0
         """Files asked for so far."""
 
@@ -84,19 +89,21 @@ class WorkerProcess:
         return self._lost or self._reader.at_eof()
 
     def ask(self, request: Mapping[str, Any]) -> None:
-        self._writer.write(pack(request))
+        """Send a request; `reply` gives its answers, one after the other."""
+        self._ticket, self._step = secrets.token_hex(8), 0
+        self._writer.write(pack({**request, "ticket": self._ticket}))
 
     async def reply(self, seconds: float) -> Reply:
         """The next answer. Raises WorkerLost; the process is gone then."""
         try:
             async with asyncio.timeout(seconds):
-                return _decode(await self._frame())
+                return self._believed(_decode(await self._frame()))
         except TimeoutError:
             await self.kill()
             raise WorkerLost("timeout", f"no answer in {seconds:.1f} s") from None
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             await self.kill()
-            raise WorkerLost("garbage", f"answer is not readable: {error}") from None
+            raise WorkerLost("garbage", f"answer is not acceptable: {error}") from None
         except (asyncio.IncompleteReadError, OSError):
             raise _post_mortem(await self.kill()) from None
         except asyncio.CancelledError:
@@ -108,6 +115,18 @@ class WorkerProcess:
         if length > MAX_FRAME:
             raise ValueError(f"{length} bytes announced")
         return await self._reader.readexactly(length)
+
+    def _believed(self, reply: Reply) -> Reply:
+        """The process may be in the hands of the file that it was given: an answer to another question, or one
+        that its own side would not have let through, raises ValueError."""
+        if (reply.ticket, reply.step) != (self._ticket, self._step):
+            raise ValueError("it belongs to another question")
+        if reply.cause not in CAUSES:
+            raise ValueError("unknown cause")
+        if problem := fault(reply.fields):
+            raise ValueError(problem)
+        self._step += 1
+        return reply
 
     async def kill(self) -> int:
         """End the process and all it started; gives its exit code (negative: the signal). Safe to repeat."""

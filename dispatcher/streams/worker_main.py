@@ -38,9 +38,9 @@ def serve(link: socket.socket) -> None:
     while True:
         request = frames.unpack(read)
         if "load" in request:
-            link.sendall(frames.pack({"faults": load(request["load"])}))
+            link.sendall(frames.pack({"ticket": request["ticket"], "step": 0, "faults": load(request["load"])}))
         else:
-            run(link, request["path"], request["fields"], request["steps"])
+            run(link, **request)
 
 
 def load(names: list[str]) -> dict[str, str]:
@@ -54,13 +54,13 @@ def load(names: list[str]) -> dict[str, str]:
     return faults
 
 
-def run(link: socket.socket, path: str, fields: dict[str, Any], steps: list[tuple[str, float]]) -> None:
-    for function, seconds in steps:
+def run(link: socket.socket, *, ticket: str, path: str, fields: dict[str, Any], steps: list[tuple[str, float]]) -> None:
+    for step, (function, seconds) in enumerate(steps):
         limits.allow_cpu(seconds)
         reply = attempt(function, path, fields)
         if "fields" in reply:
             fields.update(reply["fields"])
-        link.sendall(frames.pack(reply))
+        link.sendall(frames.pack({"ticket": ticket, "step": step, **reply}))
 
 
 def attempt(function: str, path: str, fields: dict[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from dispatcher.errors import StartupError
 from dispatcher.hooks.types import WorkerEnricher
-from dispatcher.streams.frames import Fields, fault
+from dispatcher.streams.frames import Fields
 from dispatcher.streams.process import Reply, WorkerLost, WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -177,14 +177,6 @@ def _in_time(left: list[WorkerEnricher], findings: Findings, seconds: float) -> 
 
 
 def _take(enricher: WorkerEnricher, reply: Reply, findings: Findings) -> None:
-    """Believe nothing: the process may be in the hands of the file that it was given."""
     if reply.cause:
-        findings.failures.append(Failure(enricher.name, _known(reply.cause), reply.error))
-    elif problem := fault(reply.fields):
-        findings.failures.append(Failure(enricher.name, "garbage", problem))
-    else:
-        findings.fields.update(reply.fields)
-
-
-def _known(cause: str) -> str:
-    return cause if cause in ("raised", "memory", "garbage") else "garbage"
+        findings.failures.append(Failure(enricher.name, reply.cause, reply.error[:500]))
+    findings.fields.update(reply.fields)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dispatcher.streams import taxonomy
+from dispatcher.streams.frames import MAX_TEXT
 from dispatcher.streams.parsers import libmagic, magic_rules
 
 IDENTIFY_VERSION = 2
@@ -30,7 +31,7 @@ def identify(path: str, known: Mapping[str, Any]) -> dict[str, Any]:
         "identify_version": IDENTIFY_VERSION,
         # libmagic knows some formats by words only and gives an empty MIME type for them.
         "mime": next(filter(None, mimes), "application/octet-stream"),
-        "magic": magics[0],
+        "magic": magics[0][:MAX_TEXT],
         "file_format": file_format,
         **taxonomy.extension_field(file_format),
     }

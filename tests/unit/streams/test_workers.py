@@ -45,6 +45,9 @@ async def test_enrichers_run_in_order_and_see_what_earlier_ones_found(pool, host
         ("answers_surrogate", "garbage"),
         ("speaks_out_of_turn", "garbage"),
         ("announces_a_gigabyte", "garbage"),
+        ("forges_a_hash", "garbage"),
+        ("forges_a_cause", "garbage"),
+        ("answers_ahead", "garbage"),
     ],
 )
 async def test_one_culprit_costs_only_its_own_fields(pool, hostile, culprit, cause):
@@ -71,6 +74,15 @@ async def test_all_enrichers_together_have_a_bound_per_file(hostile):
         found = await pool.run(FILE, {}, [hostile("hangs"), hostile("good"), hostile("sees")])
         assert causes(found) == [("hangs", "timeout"), ("good", "timeout"), ("sees", "timeout")]
         assert time.monotonic() - started < 5
+
+
+async def test_the_longest_answers_pass_and_reach_the_next_enricher(pool, hostile):
+    found = await pool.run(
+        FILE, {}, [hostile("answers_everything_at_length"), hostile("good"), hostile("aborts"), hostile("sees")]
+    )
+    assert causes(found) == [("aborts", "crash")]
+    assert len(found.fields["magic"]) == 8192
+    assert '"magic"' in found.fields["file_extension"]
 
 
 async def test_two_crashes_in_one_file_leave_the_rest(pool, hostile):

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import struct
 import sys
 import time
 
@@ -93,6 +94,46 @@ def speaks_out_of_turn(path, known):
         except OSError:
             continue
     return {}
+
+
+def _say(message):
+    body = json.dumps(message).encode()
+    for descriptor in range(3, 500):
+        try:
+            os.write(descriptor, struct.pack(">I", len(body)) + body)
+        except OSError:
+            continue
+
+
+def _ticket():
+    """Found where a taken-over worker would find it: in the frames that called this function."""
+    frame = sys._getframe()
+    while "ticket" not in frame.f_locals:
+        frame = frame.f_back
+    return frame.f_locals["ticket"], frame.f_locals["step"]
+
+
+def forges_a_hash(path, known):
+    ticket, step = _ticket()
+    _say({"ticket": ticket, "step": step, "fields": {"sha256": "0" * 64}})
+    time.sleep(60)
+
+
+def forges_a_cause(path, known):
+    ticket, step = _ticket()
+    _say({"ticket": ticket, "step": step, "cause": "because"})
+    time.sleep(60)
+
+
+def answers_ahead(path, known):
+    """For the next enricher or the next file, which it cannot know."""
+    _, step = _ticket()
+    _say({"ticket": "0" * 16, "step": step, "fields": {"language": "forged"}})
+    return {}
+
+
+def answers_everything_at_length(path, known):
+    return dict.fromkeys(("ssdeep", "tlsh", "mime", "magic", "file_extension"), "\U0001f600" * 8192)
 
 
 def announces_a_gigabyte(path, known):
