@@ -106,10 +106,10 @@ def _check_port(settings: Settings) -> None:
 
 
 def _plugin_code(folder: Path, name: str) -> Path:
-    for path in (folder / name / "plugin.py", folder / name / f"{name}.py"):
-        if path.is_file():
-            return path
-    raise Failure(f"no plugin {name} in {folder}: run this in a checkout of the project, or say --plugins FOLDER")
+    path = folder / name / f"{name}.py"
+    if not path.is_file():
+        raise Failure(f"there is no {path}: run this in a checkout of the project, or say --plugins FOLDER")
+    return path
 
 
 def _next_steps() -> Table:
