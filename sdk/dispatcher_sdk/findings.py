@@ -34,6 +34,7 @@ class Findings:
         self._children: dict[str, ChildFile] = {}
         self._files = 0
         self._bytes = 0
+        self._feature_bytes = 0
         self._left_out: dict[str, int] = {}
         self._problems: list[str] = []
         self.features: list[FoundFeature] = []
@@ -77,8 +78,12 @@ class Findings:
             return None
         if len(self._seen) >= limits.FEATURES:
             return self._leave_out(f"more than {limits.FEATURES} features")
-        self._seen.add(key)
         found = FoundFeature(name=name, value=text, type=declared.wire_type, label=label, offset=offset, size=size)
+        length = len(msgspec.json.encode(found)) + 1
+        if self._feature_bytes + length > limits.FEATURE_BYTES:
+            return self._leave_out(f"features past {limits.FEATURE_BYTES} bytes together")
+        self._seen.add(key)
+        self._feature_bytes += length
         (child.features if child else self.features).append(found)
 
     def add_child(self, data: Data, *, relationship: Mapping[str, str], filename: str, language: str) -> ChildFile:

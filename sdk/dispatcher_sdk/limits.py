@@ -9,11 +9,13 @@ CONTENT_BYTES: Final = 200 * MIB
 """Largest file that a plugin is given unless it asks for another bound."""
 FEATURES: Final = 10_000
 FEATURE_CHARACTERS: Final = 4_000
+FEATURE_BYTES: Final = MIB
+"""Of all features of one job together, as JSON: they must fit into one status with the rest."""
 CHILDREN: Final = 1_000
 STREAMS: Final = 100
 OUTPUT_BYTES: Final = 1024 * MIB
 """Of all children and streams of one job together."""
-INFO_BYTES: Final = 512 * KIB
+INFO_BYTES: Final = 256 * KIB
 PROBLEMS: Final = 100
 TEXT_CHARACTERS: Final = 1_000
 """File names, relationship keys and values, labels of features, opt-out reasons."""
