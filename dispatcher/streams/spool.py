@@ -18,7 +18,7 @@ class Spool:
     """`open()` makes this process's folder, `close()` removes it. Both block for a moment of disk time."""
 
     def __init__(self, root: Path) -> None:
-        self._root = root
+        self._root = root.absolute()
         self._folder: Path | None = None
         self._lock = -1
 
