@@ -337,12 +337,24 @@ class TestCompaction:
         await log.clean()
         assert len(await log.records(P0)) == 1
 
+    async def test_many_large_records_replaced_at_once(self, log):
+        for n in range(100):
+            await log.append(item(str(n), b"x" * 40_000))
+        await log.clean()
+        await log.append(*(item(str(n), b"new") for n in range(100)))
+        await log.clean()
+        assert [(int(r.key), r.value) for r in await log.records(P0)] == [(n, b"new") for n in range(100)]
+
     async def test_cleaning_ends_under_steady_load(self, log):
         await log.append(*(item(str(n), b"x" * 5_000) for n in range(100)))
         cleaning = asyncio.ensure_future(log.clean())
-        while not cleaning.done():
-            await log.append(item("same"))
-            await asyncio.sleep(0)
+
+        async def load() -> None:
+            while not cleaning.done():
+                await log.append(item("same"))
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(load() for _ in range(8)))
 
     async def test_cleaning_while_others_append_loses_nothing(self, log):
         async def writing() -> None:
