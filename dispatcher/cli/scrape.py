@@ -19,6 +19,11 @@ class PluginNumbers:
     """By final status."""
 
     @property
+    def unfinished(self) -> int:
+        """Handed out since the start and not finished yet."""
+        return self.handed_out - self.again - self.ended
+
+    @property
     def completed(self) -> int:
         return sum(self.finished.get(status, 0) for status in COMPLETED)
 

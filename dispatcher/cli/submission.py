@@ -58,7 +58,7 @@ class Submission:
         self._again = again
         self._workers = workers
         self.when = datetime.now(UTC)
-        self._seen: set[str] = set()
+        self._seen: set[bytes] = set()
         self.outcome = Outcome()
 
     async def run(self, files: Iterable[Found]) -> Outcome:
@@ -111,9 +111,10 @@ class Submission:
         return True
 
     async def _is_known(self, sha256: str) -> bool:
-        if sha256 in self._seen:
+        digest = bytes.fromhex(sha256)
+        if digest in self._seen:
             return True
-        self._seen.add(sha256)  # before the server is asked, as a copy of this file may be under way
+        self._seen.add(digest)  # before the server is asked, as a copy of this file may be under way
         return not self._again and await self._client.is_stored(self._source, sha256)
 
     async def _publish_all(self, ready: asyncio.Queue[_Uploaded | None]) -> None:

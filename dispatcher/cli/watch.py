@@ -3,6 +3,8 @@
 import asyncio
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import click
@@ -13,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dispatcher.cli.client import Client, ServerError
-from dispatcher.cli.console import Failure, console
+from dispatcher.cli.console import Failure, console, is_live
 from dispatcher.cli.options import server_option
 from dispatcher.cli.scrape import Numbers, PluginNumbers, read
 
@@ -62,12 +64,24 @@ async def _watch(once: bool, as_json: bool, every: float, server: str) -> None:
         if once:
             click.echo(json.dumps(asdict(before), indent=2)) if as_json else console().print(picture(before))
             return
-        with Live(picture(before), console=console(), auto_refresh=False) as live:
+        with _shown() as show:
+            show(picture(before))
             while True:
                 await asyncio.sleep(every)
                 now, moment = await scrape(client), time.monotonic()
-                live.update(picture(now, before, moment - then), refresh=True)
+                show(picture(now, before, moment - then))
                 before, then = now, moment
+
+
+@contextmanager
+def _shown() -> Iterator[Callable[[RenderableType], None]]:
+    """A picture in one place on a terminal, one below the other elsewhere."""
+    out = console()
+    if not is_live():
+        yield out.print
+        return
+    with Live(console=out, auto_refresh=False) as live:
+        yield lambda picture: live.update(picture, refresh=True)
 
 
 def picture(now: Numbers, before: Numbers | None = None, seconds: float = 1.0) -> RenderableType:

@@ -136,6 +136,17 @@ def test_watch_prints_what_moved(server: Server, folder: Path) -> None:
     assert "20 events published" in dispatcher("watch", "--once", "--server", server.url).stdout
 
 
+def test_watch_goes_on_until_it_is_stopped(server: Server) -> None:
+    command = [COMMAND, "watch", "--every", "0.1", "--server", server.url]
+    with subprocess.Popen(
+        command, env={**ENVIRON, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, text=True
+    ) as watch:
+        assert watch.stdout is not None
+        assert "(0.0/s)" in [watch.stdout.readline(), watch.stdout.readline()][1]
+        watch.send_signal(signal.SIGINT)
+        assert watch.wait(10) == 0
+
+
 def test_clients_without_a_server_say_so_in_one_line(folder: Path, unused_tcp_port: int) -> None:
     url = f"http://127.0.0.1:{unused_tcp_port}"
     for arguments in (("submit", folder, "--source", "tests"), ("watch", "--once")):

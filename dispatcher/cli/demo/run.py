@@ -22,7 +22,7 @@ SOURCE = "demo"
 ARCHIVED = 40
 """Modules in the archive that is submitted beside the files."""
 QUIET_SECONDS = 2.0
-"""Over when nothing is leased and nothing was posted for so long."""
+"""Over when no job is unfinished and nothing was posted for so long."""
 
 
 class Run:
@@ -68,7 +68,7 @@ class Run:
         if len(self._tally.plugins) < self._plugins:
             return False
         numbers = await scrape(self._client)
-        return not any(plugin.leased for plugin in numbers.plugins.values())
+        return all(numbers.of(plugin).unfinished <= 0 for plugin in self._tally.plugins)
 
     def _report(self, found: Found, problem: str) -> None:
         self._over += 1

@@ -20,6 +20,7 @@ def test_what_the_server_counts_is_what_watch_reads() -> None:
     assert (numbers.published, numbers.uploads, numbers.uploaded_bytes, numbers.dead_letters) == (5, 4, 1000, 1)
     plugin = numbers.plugins["url-finder"]
     assert (plugin.handed_out, plugin.leased, plugin.again) == (9, 2, 1)
+    assert plugin.unfinished == 9 - 1 - 5
     assert (plugin.completed, plugin.opted_out, plugin.failed, plugin.ended) == (2, 1, 2, 5)
 
 
