@@ -5,16 +5,14 @@ closed in the opposite one.
 """
 
 import gc
-import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from importlib.metadata import version
 from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from dispatcher_sdk.models import DeleteEvent, InsertEvent, InvalidMessage, decode
 
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.routes import build_app
@@ -22,7 +20,7 @@ from dispatcher.api.streams import stream_routes
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
-from dispatcher.eventlog.base import EventLog, Journal, Record
+from dispatcher.eventlog.base import EventLog, Journal
 from dispatcher.eventlog.follow import Follower
 from dispatcher.eventlog.open import open_log
 from dispatcher.eventlog.topics import TopicNames
@@ -38,8 +36,6 @@ from dispatcher.publish.topics import TopicPlan
 from dispatcher.settings import Settings
 from dispatcher.streams.service import Streams
 from dispatcher.streams.workers import WorkerPool
-
-log = logging.getLogger(__name__)
 
 
 class Dispatcher:
@@ -135,23 +131,10 @@ class Dispatcher:
 
     async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
         """Know every deletion and insert before the first request."""
-        for name, on_record in (("delete", self._on_delete), ("insert", self._on_insert)):
-            follower = Follower(events, self._names.system(name), on_record)
+        for name, state in (("delete", self._deletions), ("insert", self._inserts)):
+            follower = Follower(events, self._names.system(name), state.on_record)
             stack.push_async_callback(follower.close)
             await follower.start()
-
-    def _on_delete(self, record: Record) -> None:
-        event = _decoded("delete", record)
-        if isinstance(event, DeleteEvent):
-            self._deletions.apply(event)
-
-    def _on_insert(self, record: Record) -> None:
-        if record.value is None:
-            self._inserts.remove((record.key or b"").decode("utf-8", "replace"))
-            return
-        event = _decoded("insert", record)
-        if isinstance(event, InsertEvent):
-            self._inserts.apply(event)
 
     async def _open_streams(self, stack: AsyncExitStack) -> Streams:
         store = await self._open_store()
@@ -250,20 +233,3 @@ class Dispatcher:
             ) from None
         self._runner = runner
         stack.callback(self.delivery.drain)
-
-
-def _decoded(model: str, record: Record) -> object:
-    if record.value is None:
-        return None
-    try:
-        return decode(model, record.value)
-    except InvalidMessage:
-        log.warning("a %s record at offset %d cannot be read", model, record.offset, extra={"action": "follow"})
-        return None
-
-
-@asynccontextmanager
-async def serving(settings: Settings, *, hooks: Sequence[object] = ()) -> AsyncIterator[Dispatcher]:
-    """A dispatcher that serves for as long as the block runs."""
-    async with Dispatcher(settings, hooks=hooks) as server:
-        yield server
