@@ -1,28 +1,32 @@
-"""POST of events and of one event to try out: read, decode, publish, answer (wire contract 1.4 and 1.5)."""
+"""POST of events: read, decode, publish, answer (wire contract 1.4)."""
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
-from dispatcher_sdk.models import MODELS, AnyEvent, BinaryEvent, InvalidMessage, SimulateReply, decode
+from dispatcher_sdk.models import MODELS, AnyEvent, FailedEvent
 
 from dispatcher.api.bodies import Body, BodyReader, SpooledBody
 from dispatcher.api.collaborators import Delivery, Publisher
 from dispatcher.api.completion import Completion
-from dispatcher.api.incoming import LargeBody, small_body
+from dispatcher.api.incoming import CHUNK_EVENTS, LargeBody, avro_events, elements, json_events
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.params import Query, quoted
-from dispatcher.api.replies import json_reply, to_json
+from dispatcher.api.splitting import Buffer
 from dispatcher.api.verdicts import publish_reply
-from dispatcher.errors import BadRequest, Unprocessable
+from dispatcher.errors import BadRequest, TooLarge
 from dispatcher.publish.outcome import Outcome
 
 HEAVY: Final = 256 * 1024
 HEAVY_AT_ONCE: Final = 4
 """Decoded events take many times the bytes they came in, so bodies above HEAVY bytes take turns."""
+LARGEST_WITH_OK: Final = 32 * 1024 * 1024
+MOST_ECHOED: Final = 1000
+SHORT_ECHO: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,13 @@ class EventRoutes:
             stall_seconds=options.body_timeout,
             spool_dir=options.spool_dir,
         )
-        self._longest_event = longest = 2 * options.event_max_bytes
-        self._single = BodyReader(max_bytes=longest, memory_bytes=longest, stall_seconds=options.body_timeout)
+        self._longest_event = 2 * options.event_max_bytes
         self._completion = Completion()
         self._heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
         self._parse = lru_cache(maxsize=512)(lambda raw: parse_post(options.async_ack, raw))
 
     def routes(self) -> list[web.RouteDef]:
-        return [
-            web.post("/api/v2/event", self.post),
-            web.post("/api/v2/event/simulate", self.simulate),
-        ]
+        return [web.post("/api/v2/event", self.post)]
 
     async def close(self) -> None:
         await self._completion.drain()
@@ -87,52 +87,54 @@ class EventRoutes:
             return await self._small(wanted, body)
         return await self._completion.run(self._in_turn(wanted, body))
 
-    async def simulate(self, request: web.Request) -> web.Response:
-        body = await self._single.read(request)
-        assert isinstance(body, bytes)
-        try:
-            event = decode("binary", body)
-        except InvalidMessage as problem:
-            raise Unprocessable(str(problem), title="Failed to simulate event") from None
-        assert isinstance(event, BinaryEvent)
-        return json_reply(to_json(SimulateReply(await self._delivery.simulate(event))))
-
     async def _small(self, wanted: PostRequest, body: bytes) -> web.Response:
-        model, events = small_body(body, wanted.model, wanted.avro)
-        outcome = await self._completion.run(self._publish(wanted, model, events))
-        return publish_reply(model, outcome, wanted.include_ok)
+        if wanted.avro:
+            return await self._publish(wanted, wanted.model, avro_events(wanted.model, body))
+        return await self._publish(wanted, *json_events(wanted.model, elements(body)))
 
-    async def _publish(self, wanted: PostRequest, model: str, events: list[AnyEvent]) -> Outcome:
-        if wanted.pause_plugins:
-            await self._delivery.pause()
-        return await self._publisher.publish(model, events, keep_ok=wanted.include_ok, wait=wanted.wait)
+    async def _publish(self, wanted: PostRequest, model: str, events: list[AnyEvent]) -> web.Response:
+        outcome = await self._completion.run(self._publish_all(wanted, model, (events,)))
+        return publish_reply(model, outcome, wanted.include_ok)
 
     async def _in_turn(self, wanted: PostRequest, body: Body) -> web.Response:
         """A heavy body; closes it."""
         with body if isinstance(body, SpooledBody) else nullcontext():
             async with self._heavy:
-                if isinstance(body, bytes):
-                    return await self._small(wanted, body)
-                large = LargeBody(body, wanted.model, wanted.avro, self._longest_event)
-                await large.check()
-                outcome = await self._publish_large(wanted, large)
-                return publish_reply(large.model, outcome, wanted.include_ok)
+                if isinstance(body, SpooledBody):
+                    return await self._in_chunks(wanted, body.view)
+                if wanted.avro:
+                    return await self._in_chunks(wanted, body)
+                parts = elements(body)
+                if len(parts) > CHUNK_EVENTS:
+                    return await self._in_chunks(wanted, body)
+                return await self._publish(wanted, *json_events(wanted.model, parts))
 
-    async def _publish_large(self, wanted: PostRequest, large: LargeBody) -> Outcome:
+    async def _in_chunks(self, wanted: PostRequest, data: Buffer) -> web.Response:
+        if wanted.include_ok and len(data) > LARGEST_WITH_OK:
+            raise TooLarge(f"include_ok sends every event back: not for bodies above {LARGEST_WITH_OK} bytes")
+        large = LargeBody(data, wanted.model, wanted.avro, self._longest_event)
+        await large.check()
+        outcome = await self._publish_all(wanted, large.model, large.chunks())
+        return publish_reply(large.model, outcome, wanted.include_ok)
+
+    async def _publish_all(self, wanted: PostRequest, model: str, chunks: Iterable[list[AnyEvent]]) -> Outcome:
         total = Outcome()
         if wanted.pause_plugins:
             await self._delivery.pause()
-        for chunk in large.chunks():
-            part = await self._publisher.publish(large.model, chunk, keep_ok=wanted.include_ok, wait=wanted.wait)
+        for chunk in chunks:
+            part = await self._publisher.publish(model, chunk, keep_ok=wanted.include_ok, wait=wanted.wait)
             _add(total, part)
         return total
 
 
 def _add(total: Outcome, part: Outcome) -> None:
+    """Only the first failures keep their whole event: all of them could be the whole body."""
     total.parsed += part.parsed
     total.published += part.published
     total.aged_off += part.aged_off
     total.deleted += part.deleted
     total.refused += part.refused
-    total.failures += part.failures
+    room = max(MOST_ECHOED - len(total.failures), 0)
+    total.failures += part.failures[:room]
+    total.failures += (FailedEvent(failure.event[:SHORT_ECHO], failure.error) for failure in part.failures[room:])
     total.ok += part.ok

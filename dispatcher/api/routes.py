@@ -13,6 +13,7 @@ from dispatcher.api.fetch import FetchRoutes
 from dispatcher.api.leases import LeaseRoutes
 from dispatcher.api.middleware import RequestMetrics, error_middleware
 from dispatcher.api.options import ApiOptions
+from dispatcher.api.simulate import SimulateRoutes
 from dispatcher.metrics import Metrics
 
 LONGEST_LINE: Final = 64 * 1024
@@ -45,6 +46,7 @@ def build_app(
         },
     )
     app.add_routes(events.routes())
+    app.add_routes(SimulateRoutes(delivery, options).routes())
     app.add_routes(FetchRoutes(delivery, options).routes())
     app.add_routes(LeaseRoutes(delivery).routes())
     app.add_routes(streams_routes)

@@ -29,9 +29,7 @@ def _nothing_published(outcome: Outcome) -> Exception:
     first = outcome.failures[0].error if outcome.failures else ""
     if outcome.refused and outcome.refused == len(outcome.failures) and not outcome.aged_off + outcome.deleted:
         return BadRequest(first)
-    text = NothingPublished.default_title
-    enum = AGED_OFF_ENUM if outcome.aged_off else FILTERED_ENUM
-    return NothingPublished(f"{text}: {first}" if first else text, enum=enum)
+    return NothingPublished(first, enum=AGED_OFF_ENUM if outcome.aged_off else FILTERED_ENUM)
 
 
 def _body(outcome: Outcome, include_ok: bool) -> bytes:

@@ -1,6 +1,7 @@
 """The HTTP room alone: the real application on a real port, with small rooms in memory behind it."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -177,11 +178,14 @@ StartApi = Callable[..., Awaitable[Api]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[StartApi]:
-    """Serves an API; keyword arguments are ApiOptions. Everything is closed after the test."""
+    """Serves an API; keyword arguments are ApiOptions. `send_buffer`: bytes that the system may hold for a
+    connection. Everything is closed after the test."""
     async with AsyncExitStack() as stack:
 
-        async def start_one(routes: Sequence[web.RouteDef] = (), **options: Any) -> Api:
-            return await stack.enter_async_context(_serve(ApiOptions(**options), routes))
+        async def start_one(
+            routes: Sequence[web.RouteDef] = (), *, send_buffer: int | None = None, **options: Any
+        ) -> Api:
+            return await stack.enter_async_context(_serve(ApiOptions(**options), routes, send_buffer))
 
         yield start_one
 
@@ -192,15 +196,17 @@ async def api(start: StartApi) -> Api:
 
 
 @asynccontextmanager
-async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef]) -> AsyncIterator[Api]:
+async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef], send_buffer: int | None) -> AsyncIterator[Api]:
     delivery = MemoryDelivery()
     publisher = MemoryPublisher(delivery.steps)
     metrics = Metrics()
     app = build_app(delivery=delivery, publisher=publisher, streams_routes=routes, metrics=metrics, options=options)
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    if send_buffer is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+    await web.SockSite(runner, listener).start()
     port = runner.addresses[0][1]
     session = ClientSession(f"http://127.0.0.1:{port}", connector=TCPConnector(limit=0))
     try:

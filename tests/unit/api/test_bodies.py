@@ -26,6 +26,13 @@ async def test_a_sender_that_stops_is_408(start: Any, sent: bytes) -> None:
     assert api.publisher.calls == []
 
 
+async def test_a_body_that_will_be_too_large_is_refused_before_it_is_sent(start: Any) -> None:
+    api = await start(post_max_bytes=1000)
+    async with api.connection() as (reader, writer):
+        writer.write(HEAD + b"Content-Length: 1001\r\n\r\n")
+        assert b" 413 " in await reader.readline()
+
+
 async def test_a_slow_but_steady_sender_is_served(start: Any) -> None:
     api = await start(body_timeout=0.5)
     async with api.connection() as (reader, writer):

@@ -219,6 +219,31 @@ class TestLargeBodies:
         reply = await post(api, self.body(binary, 1500, binary(action="eaten")), POST + "&include_ok=1")
         assert (reply["total_ok"], reply["total_failures"], len(reply["ok"])) == (1500, 1, 1500)
 
+    async def test_so_many_invalid_events_that_nobody_means_it(self, api: Any) -> None:
+        status, error = await refused(api, b"[" + b",".join([b'{"model_version":6}'] * 20_000) + b"]")
+        assert (status, error["detail"]) == (422, "more than 10000 events are invalid")
+        assert api.publisher.calls == []
+
+    async def test_many_small_events_are_published_in_chunks_too(self, api: Any, status: JsonDict) -> None:
+        small = {key: value for key, value in status.items() if key != "entity"} | {"entity": {"name": "p"}}
+        reply = await post(api, [small] * 3000, "/api/v2/event?model=plugin")
+        assert reply["total_ok"] == 3000
+        assert max(count for _, count, _ in api.publisher.calls) == 500
+
+    async def test_the_reply_to_many_failures_is_short(self, api: Any, binary: Binary) -> None:
+        body = self.body(binary, 1500).replace(b'"sourced", "flags"', b'"eaten", "flags"')
+        good = json.dumps(binary()).encode()
+        reply = await post(api, body[:-1] + b"," + good + b"]")
+        assert (reply["total_ok"], reply["total_failures"]) == (1, 1500)
+        lengths = [len(failure["event"]) for failure in reply["failures"]]
+        assert min(lengths[:1000]) > 1000
+        assert max(lengths[1000:]) == 200
+
+    async def test_include_ok_has_a_limit(self, api: Any) -> None:
+        body = b"[" + b" " * (33 * 1024 * 1024) + b"]"
+        assert (await refused(api, body, POST + "&include_ok=true"))[0] == 413
+        assert (await refused(api, body))[0] == 425
+
     async def test_over_the_limit(self, start: Any, binary: Binary) -> None:
         api = await start(post_max_bytes=SMALL + 1000)
         status, error = await refused(api, self.body(binary, 1500))

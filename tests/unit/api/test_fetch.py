@@ -5,6 +5,8 @@ import email.parser
 import email.policy
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -115,36 +117,52 @@ async def test_a_client_that_leaves_while_waiting_ends_the_poll(api: Any) -> Non
     assert not api.delivery.batches
 
 
-@pytest.fixture
-def deaf_client(api: Any) -> Any:
-    """A connection that asks and reads nothing, with a small receive buffer."""
-    sock = socket.socket()
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.connect(("127.0.0.1", api.port))
-    yield sock
-    sock.close()
+@contextmanager
+def deaf_client(api: Any, path: str) -> Iterator[socket.socket]:
+    """A client that asks and does not read, with a small receive buffer."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", api.port))
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        yield sock
 
 
-async def test_a_client_that_dies_in_the_middle_of_the_reply_gets_nothing(api: Any, deaf_client: Any) -> None:
-    api.delivery.waiting = [b'{"n":"%b"}' % (b"x" * 1_000_000)] * 20
-    deaf_client.sendall(f"GET {ACTIVE}&count=20 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    await api.delivery.polled.wait()
-    deaf_client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    deaf_client.close()
+SHORT = 50_000
+"""Bytes that fit into the transport's own buffer but not into a small one of the system."""
+
+
+@pytest.mark.parametrize(("count", "size"), [(1, SHORT), (20, 1_000_000)])
+async def test_a_client_that_dies_in_the_middle_of_the_reply_gets_nothing(start: Any, count: int, size: int) -> None:
+    api = await start(send_buffer=4096)
+    api.delivery.waiting = [b'{"n":"%b"}' % (b"x" * size)] * count
+    with deaf_client(api, f"{ACTIVE}&count={count}") as sock:
+        await api.delivery.polled.wait()
+        async with api.http.get("/"):  # the reply has gone as far as it can
+            pass
+        assert api.delivery.batches[0].fate == ""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close with a reset
     await api.delivery.batches[0].decided.wait()
     assert api.delivery.batches[0].fate == "given back"
 
 
-async def test_a_client_that_never_reads_is_given_up(start: Any) -> None:
-    api = await start(send_timeout=0.1)
-    api.delivery.waiting = [b'{"n":"%b"}' % (b"x" * 1_000_000)] * 20
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        sock.connect(("127.0.0.1", api.port))
-        sock.sendall(f"GET {ACTIVE}&count=20 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+@pytest.mark.parametrize(("count", "size"), [(1, SHORT), (20, 1_000_000)])
+async def test_a_client_that_never_reads_is_given_up(start: Any, count: int, size: int) -> None:
+    api = await start(send_buffer=4096, send_timeout=0.1)
+    api.delivery.waiting = [b'{"n":"%b"}' % (b"x" * size)] * count
+    with deaf_client(api, f"{ACTIVE}&count={count}") as sock:
         await api.delivery.polled.wait()
         await api.delivery.batches[0].decided.wait()
-    assert api.delivery.batches[0].fate == "given back"
+        assert api.delivery.batches[0].fate == "given back"
+        got = await asyncio.to_thread(read_all, sock)
+    assert b"--\r\n" not in got[-10:], "what was given back must not arrive late"
+
+
+def read_all(sock: socket.socket) -> bytes:
+    got = b""
+    with suppress(ConnectionError):
+        while chunk := sock.recv(65536):
+            got += chunk
+    return got
 
 
 async def test_head_takes_no_event(api: Any) -> None:

@@ -42,6 +42,8 @@ def test_a_damaged_array_never_passes_for_a_shorter_one(values: list[Any], data:
         b"[{},]",
         b"[,{}]",
         b"[{}{}]",
+        b"[{}:{}]",
+        b"[{}x{}]",
         b"[{}]x",
         b"[{}],[{}]",
         b"[1]",
