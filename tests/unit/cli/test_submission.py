@@ -1,5 +1,7 @@
 """Submitting to a server that behaves in ways a healthy one does only now and then."""
 
+import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -26,6 +28,10 @@ class Hub:
         self.posts = 0
         self.trouble: list[web.Response] = []
         self.refused: set[str] = set()
+        self.first_post = asyncio.Event()
+        self.open = asyncio.Event()
+        """Posts of events wait for it."""
+        self.open.set()
 
     def app(self) -> web.Application:
         app = web.Application(middlewares=[self._troubled], client_max_size=0)
@@ -52,6 +58,8 @@ class Hub:
 
     async def _event(self, request: web.Request) -> web.Response:
         self.posts += 1
+        self.first_post.set()
+        await self.open.wait()
         failures = []
         for raw in json.loads(await request.read()):
             event = decode("binary", json.dumps(raw).encode())
@@ -164,6 +172,20 @@ async def test_events_are_posted_together(hub: tuple[Hub, str], tmp_path: Path) 
     await submit(url, tmp_path)
     assert len(server.events) == 60
     assert server.posts < 60
+
+
+async def test_stopping_in_the_middle_still_publishes_what_is_uploaded(hub: tuple[Hub, str], folder: Path) -> None:
+    server, url = hub
+    server.open.clear()
+    async with Client(url, patience=5) as client:
+        submission = Submission(client, "feed", lambda found, problem: None, workers=1)
+        running = asyncio.create_task(submission.run(find([folder])))
+        await server.first_post.wait()
+        running.cancel()
+        server.open.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        assert submission.outcome.submitted == len(server.events) >= 1
 
 
 async def test_no_server_at_all_is_one_clear_error(unused_tcp_port: int) -> None:
