@@ -182,6 +182,8 @@ async def test_stopping_in_the_middle_still_publishes_what_is_uploaded(hub: tupl
         running = asyncio.create_task(submission.run(find([folder])))
         await server.first_post.wait()
         running.cancel()
+        done, _ = await asyncio.wait([running], timeout=0.2)
+        assert not done, "it waits for the answer to what it posted"
         server.open.set()
         with contextlib.suppress(asyncio.CancelledError):
             await running
