@@ -121,7 +121,9 @@ class EventRoutes:
         total = Outcome()
         if wanted.pause_plugins:
             await self._delivery.pause()
-        for chunk in chunks:
+        for index, chunk in enumerate(chunks):
+            if index:
+                await asyncio.sleep(0)  # decoding a chunk takes milliseconds; others get a turn between two
             part = await self._publisher.publish(model, chunk, keep_ok=wanted.include_ok, wait=wanted.wait)
             _add(total, part)
         return total

@@ -20,6 +20,8 @@ CHUNK_EVENTS: Final = 500
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 AVRO_EVENT_BYTES: Final = CHUNK_BYTES // 50
 """An event of an Avro body counts as this many bytes: its length is not known before it is decoded."""
+EVENT_WORK: Final = CHUNK_BYTES // CHUNK_EVENTS
+"""Looking at an event, in bytes: the loop gets a turn after CHUNK_BYTES."""
 MOST_FAILURES: Final = 10_000
 """Failures are listed in the reply, so their number is bounded."""
 EMPTY_LIST_MODEL: Final = "binary"
@@ -82,7 +84,7 @@ class LargeBody:
         wrong = 0
         try:
             if not self.model:
-                self.model = _model_of(self._raws())
+                self.model = await self._infer()
             for chunk in self.chunks():
                 wrong += sum(problem(event) is not None for event in chunk)
                 if wrong > MOST_FAILURES:
@@ -90,6 +92,17 @@ class LargeBody:
                 await asyncio.sleep(0)
         except InvalidMessage as fault:
             raise invalid_events(str(fault)) from None
+
+    async def _infer(self) -> str:
+        model = ""
+        work = 0
+        for index, raw in enumerate(self._raws()):
+            model = _common_model(model, index, raw)
+            work += len(raw) + EVENT_WORK
+            if work > CHUNK_BYTES:
+                work = 0
+                await asyncio.sleep(0)
+        return model or EMPTY_LIST_MODEL
 
     def chunks(self) -> Iterator[list[AnyEvent]]:
         """Lists of some hundred events; hold one at a time."""
@@ -129,11 +142,15 @@ def is_array(body: Buffer) -> bool:
 def _model_of(raws: Iterable[bytes | Raw]) -> str:
     model = ""
     for index, raw in enumerate(raws):
-        try:
-            model = common_model(model, raw)
-        except InvalidMessage as fault:
-            raise InvalidMessage(f"event {index}: {fault}") from None
+        model = _common_model(model, index, raw)
     return model or EMPTY_LIST_MODEL
+
+
+def _common_model(model: str, index: int, raw: bytes | Raw) -> str:
+    try:
+        return common_model(model, raw)
+    except InvalidMessage as fault:
+        raise InvalidMessage(f"event {index}: {fault}") from None
 
 
 def _decode_one(model: str, index: int, raw: bytes | Raw) -> AnyEvent:
