@@ -1,8 +1,9 @@
 """Every Prometheus metric of the server, one registry per app (names: wire contract section 8)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 
 STAGE_SECONDS = (0.00001, 0.0001, 0.001, 0.01, 0.1, 1, 5, 10)
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -10,6 +11,19 @@ JOB_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 30, 60, 120,
 
 PREFIX = "dispatcher_"
 OTHER = "other"
+NAMED_WITHOUT_TOTAL = (
+    "events_status_published",
+    "events_consume_pipelines_removed",
+    "events_consume_pipelines_error",
+    "events_produce_pipelines_removed",
+    "events_produce_pipelines_error",
+    "events_produce_pipelines_added",
+    "restapi_response_codes",
+    "identify_fail",
+)
+"""Counters of the original whose names lack the suffix that the client library adds; dashboards know them so."""
+Readings = Mapping[tuple[str, ...], float]
+"""Label values to number."""
 
 
 class BoundedLabels:
@@ -82,13 +96,9 @@ class Metrics:
             "events_consume_pipelines_removed", "Events that a filter rejected", "pipeline"
         )
         self.consume_error = self._counter("events_consume_pipelines_error", "Filters that raised", "pipeline")
-        self.not_ready = self._gauge(
-            "events_consume_not_ready", "1 while a subscriber has no topic to read", "plugin", "version"
-        )
         self.log_read_bytes = self._counter("log_read_bytes_total", "Bytes of values read from the log", "reader")
 
     def _jobs(self) -> None:
-        self.leases = self._gauge("leases", "Events handed out and not finished", "plugin")
         self.redelivered = self._counter("events_redelivered_total", "Events handed out again", "plugin")
         self.finished = self._counter("events_finished_total", "Events finished, by final status", "plugin", "status")
         self.dead_letters = self._counter("dead_letters_total", "Events given up on", "reason")
@@ -123,9 +133,45 @@ class Metrics:
             "cause",
         )
 
-    def gauge_from(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """A gauge whose value is asked for when somebody scrapes."""
-        self._gauge(name, text).set_function(read)
+    def gauges_from(self, name: str, text: str, labels: Sequence[str], read: Callable[[], Readings]) -> None:
+        """Gauges whose values are asked for when somebody scrapes: `read` gives label values to number."""
+        self.registry.register(_Readings(PREFIX + name, text, labels, read))
 
     def render(self) -> bytes:
-        return generate_latest(self.registry)
+        """The text for /metrics."""
+        text = generate_latest(_WithoutBirthdays(self.registry))
+        for name in NAMED_WITHOUT_TOTAL:
+            text = text.replace(f"{PREFIX}{name}_total".encode(), f"{PREFIX}{name}".encode())
+        return text
+
+
+class _Readings:
+    """A collector that reads on demand."""
+
+    def __init__(self, name: str, text: str, labels: Sequence[str], read: Callable[[], Readings]) -> None:
+        self._name = name
+        self._text = text
+        self._labels = labels
+        self._read = read
+
+    def describe(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(self._name, self._text, labels=self._labels)
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(self._name, self._text, labels=self._labels)
+        for values, number in self._read().items():
+            family.add_metric(values, number)
+        yield family
+
+
+class _WithoutBirthdays(CollectorRegistry):
+    """The same metrics without the `_created` lines that double the text and that nobody reads."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -71,6 +72,7 @@ class Handout:
         self._metrics = metrics
         self._clock = clock
         self._draining = False
+        self._filter_seconds = metrics.consume_duration.labels("run_pipelines")
 
     def drain(self) -> None:
         self._draining = True
@@ -128,8 +130,15 @@ class Handout:
         record = self._reader.cached(partition, item.offset) or await self._reader.record(partition, item.offset)
         if record is None or record.value is None:
             self._scheduler.finalise(item, "aged-off" if record is None else "tombstone")
-        elif not filters or await self._passes(item, record, filters):
+        elif not filters or await self._timed(self._passes(item, record, filters)):
             found.append(Found(item, record))
+
+    async def _timed(self, verdict: Awaitable[bool]) -> bool:
+        began = time.perf_counter()
+        try:
+            return await verdict
+        finally:
+            self._filter_seconds.observe(time.perf_counter() - began)
 
     async def _passes(self, item: Item, record: Record, filters: Sequence[EventFilter]) -> bool:
         topic = item.cursor.partition[0]

@@ -1,6 +1,7 @@
 """Reads of the log through the shared cache; two laggards at the same place cause one read."""
 
 import asyncio
+import time
 
 from dispatcher.delivery.blocks import BlockCache
 from dispatcher.eventlog.base import Chunk, EventLog, Record, TopicPartition
@@ -14,6 +15,7 @@ class Reader:
         self._log = log
         self._cache = cache
         self._read_bytes = metrics.log_read_bytes.labels("ranged")
+        self._read_seconds = metrics.consume_duration.labels("read_from_kafka")
         self._pending: dict[tuple[TopicPartition, int], asyncio.Task[Chunk]] = {}
 
     async def chunk(self, partition: TopicPartition, offset: int) -> Chunk:
@@ -42,7 +44,9 @@ class Reader:
         return first if first is not None and first.offset == offset else None
 
     async def _read(self, partition: TopicPartition, offset: int) -> Chunk:
+        began = time.perf_counter()
         chunk = await self._log.read(partition, offset, READ_BYTES)
+        self._read_seconds.observe(time.perf_counter() - began)
         self._read_bytes.inc(sum(len(record.value or b"") for record in chunk.records))
         if chunk.records:
             self._cache.add(partition, max(offset, chunk.start_offset), chunk)

@@ -5,7 +5,7 @@ writes its snapshots to the journal; the tests crash it between any two steps.
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from dispatcher_sdk.models import FINAL_STATUSES
@@ -361,7 +361,7 @@ class Scheduler:
         if item is None:
             return
         if status in FINAL_STATUSES:
-            if item.cursor.finalise(item.offset, below=self._end(item.cursor.partition)):
+            if item.cursor.finalise(item.offset, below=self.end_of(item.cursor.partition)):
                 self._metrics.finished.labels(self._metrics.plugins(item.subscriber.wanted.name), status).inc()
                 item.subscriber.wake()
         elif status == "heartbeat" and (lease := self._current_lease(item)):
@@ -374,7 +374,8 @@ class Scheduler:
         if item is not None and (lease := self._current_lease(item)):
             self._again(item, lease, due=due, reason="released by the plugin")
 
-    def _end(self, partition: TopicPartition) -> int:
+    def end_of(self, partition: TopicPartition) -> int:
+        """One past the last offset that this process knows of."""
         return max(self.known_end.get(partition, 0), self.position.get(partition, 0))
 
     def _current_lease(self, item: Item) -> Lease | None:
@@ -405,15 +406,6 @@ class Scheduler:
             else:
                 self._again(item, lease, due=now, reason="lease expired")
         return gone
-
-    def lease_counts(self) -> Mapping[str, int]:
-        """Events out with clients, per plugin name."""
-        counts: dict[str, int] = {}
-        for subscriber in self.roster.subscribers.values():
-            if subscriber.leases:
-                name = subscriber.wanted.name
-                counts[name] = counts.get(name, 0) + subscriber.lease_count()
-        return counts
 
     def _again(self, item: Item, lease: Lease, *, due: float, reason: str) -> None:
         lease.attempt += 1

@@ -13,6 +13,7 @@ from dispatcher_sdk.models import BinaryEvent, SimulatedConsumer
 
 from dispatcher.delivery.blocks import BlockCache
 from dispatcher.delivery.checkpoint import Checkpoint
+from dispatcher.delivery.figures import export
 from dispatcher.delivery.following import Following
 from dispatcher.delivery.giveup import GiveUp, StatusPublisher
 from dispatcher.delivery.handout import Batch, Handout
@@ -75,6 +76,7 @@ class Delivery:
             metrics=metrics,
             serving_since=clock(),
         )
+        export(self.scheduler, metrics)
         cache = BlockCache(cache_bytes)
         reader = Reader(log, cache, metrics)
         self._signals = Signals(log, names, clock)

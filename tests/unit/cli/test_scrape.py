@@ -12,7 +12,7 @@ def test_what_the_server_counts_is_what_watch_reads() -> None:
     metrics.uploaded_bytes.inc(1000)
     metrics.dead_letters.labels("attempts").inc()
     metrics.events_fetched.labels("url-finder", "binary").inc(9)
-    metrics.leases.labels("url-finder").set(2)
+    metrics.gauges_from("leases", "-", ["plugin"], lambda: {("url-finder",): 2.0})
     metrics.redelivered.labels("url-finder").inc()
     for status in ("completed", "completed-empty", "opt-out", "error-timeout", "error-runner"):
         metrics.finished.labels("url-finder", status).inc()
