@@ -27,6 +27,7 @@ plugin = Plugin(
     version="1.0",
     description="URLs in text, and the files that are written into it as base64",
     accepts=["text/*", "code/*"],
+    include_self=True,  # text inside base64 is searched as well
     max_size=32 * 1024 * 1024,
     features=[
         Feature("url", URI, "A URL written in the sample"),

@@ -52,7 +52,7 @@ def run(plugin: str, files: tuple[Path, ...], as_json: bool, file_format: str, s
 )
 @click.option(
     "--lease",
-    type=click.IntRange(3, 86400),
+    type=click.IntRange(10, 86400),
     default=90,
     show_default=True,
     help="Seconds without a heartbeat after which a job goes to another worker.",
