@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeVar
 
 from dispatcher_sdk.client import DispatcherClient
-from dispatcher_sdk.errors import BadReply, DispatcherError, Refused, Unavailable
+from dispatcher_sdk.errors import BadReply, DispatcherError, OutputError, Refused, Unavailable
 from dispatcher_sdk.executors import Executor
 from dispatcher_sdk.models import BinaryEvent, Datastream, StatusEvent
 from dispatcher_sdk.outcome import RETRY, Outcome
@@ -56,7 +56,7 @@ class Work:
         self._say(event, outcome)
         try:
             stored = await self._upload(event.source.name, folder, outcome) if outcome.completed else {}
-        except (DispatcherError, OSError) as problem:
+        except (DispatcherError, OutputError, OSError) as problem:
             error = "what the plugin found cannot be stored"
             return self._without(event, Outcome("error-output", error, str(problem), outcome.runtime), problem)
         return status_event(event, self._author, outcome, stored)

@@ -1,6 +1,7 @@
 """Private folders: one per running SDK process, in it one per job. Nothing else is ever deleted."""
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
+
+from dispatcher_sdk.errors import OutputError
 
 try:
     import fcntl
@@ -38,15 +41,20 @@ class JobFolder:
     def open_out(self, file: str) -> BinaryIO:
         """A result for reading. A worker may have been taken over by its sample: only plain files of this folder.
 
-        Raises OSError for anything else (a link, a device, another folder).
+        Raises OutputError for anything else (a link, a device, another folder), and OSError.
         """
-        if not file.isascii() or not file.isdigit():
-            raise OSError(f"{file!r} is not a result of this job")
+        if not file.isascii() or not file.isdigit() or self.out.is_symlink():
+            raise OutputError(f"{file!r} is not a result of this job")
         flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(self.out / file, flags)
+        try:
+            descriptor = os.open(self.out / file, flags)
+        except OSError as problem:
+            if problem.errno in (errno.ELOOP, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENXIO):
+                raise OutputError(f"the result {file!r} is gone or was replaced: {problem.strerror}") from None
+            raise
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OSError(f"{file!r} is not a plain file")
+            raise OutputError(f"the result {file!r} is not a plain file")
         return os.fdopen(descriptor, "rb")
 
     def remove(self) -> None:

@@ -64,6 +64,15 @@ CASES = {
     "problem": ("job.add_feature('word', 'w'); job.add_problem('half of it')", "completed-with-errors"),
     "10 001 features": ("for i in range(10_001): job.add_feature('word', str(i))", "completed-with-errors"),
     "grows info": ("job.add_info({'x': 'y' * 10_000_000})", "error-output"),
+    "puts a link in place of a child": (
+        "job.add_child(b'kid', relationship={'a': 'b'})\n"
+        "out = job.folder.parent / 'out' / '0'; out.unlink(); out.symlink_to('/etc/passwd')",
+        "error-output",
+    ),
+    "speaks on the runner's channel": (
+        "import os\nfor fd in range(3, 64):\n  try: os.write(fd, b'\\xff' * 100)\n  except OSError: pass",
+        "error-runner",
+    ),
     "takes its folder's rights": (
         "import os; (job.folder / 'd').mkdir(); os.chmod(job.folder / 'd', 0); os.chmod(job.folder, 0)",
         "completed-empty",
