@@ -24,7 +24,12 @@ def test_urls_come_with_their_offsets() -> None:
 
 
 @pytest.mark.parametrize(
-    "hidden", [b"MZ" + bytes(200), gzip.compress(bytes(range(256)), mtime=0), b"a readable sentence that is long enough to be found"]
+    "hidden",
+    [
+        b"MZ" + bytes(200),
+        gzip.compress(bytes(range(256)), mtime=0),
+        b"a readable sentence that is long enough to be found",
+    ],
 )
 def test_files_in_base64_become_children(hidden: bytes) -> None:
     text = b"data = '" + base64.b64encode(hidden) + b"'"

@@ -243,7 +243,7 @@ async def test_a_dispatcher_that_is_away_is_waited_for_and_results_are_kept(
     async with serving(hub, target):
         await until(gate.exists)
         await hub.stop()
-        await asyncio.to_thread(gate.write_text, "go on")
+        go_on(gate)
         await until(lambda: "is away" in caplog.text and "statuses wait" in caplog.text)
         await hub.start()
         (status,) = await hub.outcomes(1)
@@ -308,7 +308,7 @@ async def test_stopping_lets_jobs_finish_and_gives_the_others_back(
         await hub.until(lambda: len(hub.leased) == 2)
         stop.set()
         await hub.until(lambda: bool(hub.released))
-        await asyncio.to_thread(gate.write_text, "go on")
+        go_on(gate)
     assert [entity["input"]["entity"]["sha256"] for entity in hub.final()] == [running]
     assert [event["entity"]["sha256"] for event in hub.waiting] == [waiting]
     assert hub.released[0][1] == "0"
@@ -398,6 +398,13 @@ def running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def go_on(gate: Path) -> None:
+    """Let the job that reads from this pipe go on; never blocks, even when no job does."""
+    descriptor = os.open(gate, os.O_RDWR)
+    os.write(descriptor, b"go on")
+    os.close(descriptor)
 
 
 async def until(true: Callable[[], bool]) -> None:
