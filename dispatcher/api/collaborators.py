@@ -1,6 +1,6 @@
 """What the API needs of the rooms behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from dispatcher_sdk.models import AnyEvent, BinaryEvent, FetchInfo, SimulatedConsumer
@@ -55,7 +55,14 @@ class Publisher(Protocol):
     """What happens to an event between POST and the log."""
 
     async def publish(
-        self, model: str, events: Sequence[AnyEvent], *, keep_ok: bool = False, wait: bool = True
+        self,
+        model: str,
+        events: Sequence[AnyEvent],
+        *,
+        keep_ok: bool = False,
+        wait: bool = True,
+        before_write: Callable[[], Awaitable[None]] | None = None,
     ) -> Outcome:
-        """`wait` = durable on return. Raises Unavailable when the log takes nothing now."""
+        """`wait` = durable on return. `before_write` is awaited when there is something to write, before it can be
+        seen. Raises Unavailable when the log takes nothing now."""
         ...

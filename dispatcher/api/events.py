@@ -1,32 +1,32 @@
 """POST of events: read, decode, publish, answer (wire contract 1.4)."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from aiohttp import web
-from dispatcher_sdk.models import MODELS, AnyEvent, FailedEvent
+from dispatcher_sdk.models import MODELS, AnyEvent
 
 from dispatcher.api.bodies import Body, BodyReader, SpooledBody
 from dispatcher.api.collaborators import Delivery, Publisher
 from dispatcher.api.completion import Completion
-from dispatcher.api.incoming import CHUNK_EVENTS, LargeBody, avro_events, elements, json_events
+from dispatcher.api.incoming import LargeBody, avro_events, elements, few_elements, json_events
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.params import Query, quoted
 from dispatcher.api.splitting import Buffer
+from dispatcher.api.totals import Totals
 from dispatcher.api.verdicts import publish_reply
-from dispatcher.errors import BadRequest, TooLarge
+from dispatcher.errors import BadRequest, TooLarge, Unavailable
+from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.publish.outcome import Outcome
 
 HEAVY: Final = 256 * 1024
 HEAVY_AT_ONCE: Final = 4
 """Decoded events take many times the bytes they came in, so bodies above HEAVY bytes take turns."""
 LARGEST_WITH_OK: Final = 32 * 1024 * 1024
-MOST_ECHOED: Final = 1000
-SHORT_ECHO: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ class EventRoutes:
                     return await self._in_chunks(wanted, body.view)
                 if wanted.avro:
                     return await self._in_chunks(wanted, body)
-                parts = elements(body)
-                if len(parts) > CHUNK_EVENTS:
+                parts = few_elements(body)
+                if parts is None:
                     return await self._in_chunks(wanted, body)
                 return await self._publish(wanted, *json_events(wanted.model, parts))
 
@@ -118,25 +118,36 @@ class EventRoutes:
         return publish_reply(large.model, outcome, wanted.include_ok)
 
     async def _publish_all(self, wanted: PostRequest, model: str, chunks: Iterable[list[AnyEvent]]) -> Outcome:
-        total = Outcome()
-        if wanted.pause_plugins:
-            await self._delivery.pause()
+        """Once something is published the request succeeds: what the log then does not take are failures."""
+        totals = Totals()
+        gone = False
+        pause = _Once(self._delivery.pause) if wanted.pause_plugins else None
         for index, chunk in enumerate(chunks):
             if index:
                 await asyncio.sleep(0)  # decoding a chunk takes milliseconds; others get a turn between two
-            part = await self._publisher.publish(model, chunk, keep_ok=wanted.include_ok, wait=wanted.wait)
-            _add(total, part)
-        return total
+            if not gone:
+                try:
+                    totals.add(
+                        await self._publisher.publish(
+                            model, chunk, keep_ok=wanted.include_ok, wait=wanted.wait, before_write=pause
+                        )
+                    )
+                    continue
+                except (Unavailable, LogUnavailable):
+                    if not totals.outcome.published:
+                        raise
+                    gone = True
+            totals.log_gone(chunk)
+        return totals.outcome
 
 
-def _add(total: Outcome, part: Outcome) -> None:
-    """Only the first failures keep their whole event: all of them could be the whole body."""
-    total.parsed += part.parsed
-    total.published += part.published
-    total.aged_off += part.aged_off
-    total.deleted += part.deleted
-    total.refused += part.refused
-    room = max(MOST_ECHOED - len(total.failures), 0)
-    total.failures += part.failures[:room]
-    total.failures += (FailedEvent(failure.event[:SHORT_ECHO], failure.error) for failure in part.failures[room:])
-    total.ok += part.ok
+class _Once:
+    """Makes a call the first time it is called."""
+
+    def __init__(self, call: Callable[[], Awaitable[None]]) -> None:
+        self._call: Callable[[], Awaitable[None]] | None = call
+
+    async def __call__(self) -> None:
+        if self._call is not None:
+            await self._call()
+            self._call = None

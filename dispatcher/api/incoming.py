@@ -43,6 +43,12 @@ def elements(body: bytes) -> Sequence[bytes | Raw]:
         raise invalid_events(str(fault)) from None
 
 
+def few_elements(body: bytes) -> Sequence[bytes | Raw] | None:
+    """As `elements`; None when there are more than CHUNK_EVENTS, of which none then stays in memory."""
+    parts = elements(body)
+    return parts if len(parts) <= CHUNK_EVENTS else None
+
+
 def json_events(model: str, parts: Sequence[bytes | Raw]) -> tuple[str, list[AnyEvent]]:
     """The model (inferred when `model` is empty) and every event. Raises Unprocessable, BadRequest."""
     try:

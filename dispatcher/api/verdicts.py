@@ -27,7 +27,11 @@ def _filtered_status(model: str, outcome: Outcome) -> bool:
 
 def _nothing_published(outcome: Outcome) -> Exception:
     first = outcome.failures[0].error if outcome.failures else ""
-    if outcome.refused and outcome.refused == len(outcome.failures) and not outcome.aged_off + outcome.deleted:
+    if (
+        outcome.refused
+        and outcome.refused == len(outcome.failures) + outcome.unlisted
+        and not outcome.aged_off + outcome.deleted
+    ):
         return BadRequest(first)
     return NothingPublished(first, enum=AGED_OFF_ENUM if outcome.aged_off else FILTERED_ENUM)
 
@@ -38,7 +42,7 @@ def _body(outcome: Outcome, include_ok: bool) -> bytes:
     ok = b',"ok":[' + b",".join(outcome.ok) + b"]" if include_ok and outcome.ok else b""
     return b'{"total_ok":%d,"total_failures":%d,"failures":%b%b}' % (
         outcome.parsed,
-        len(outcome.failures),
+        len(outcome.failures) + outcome.unlisted,
         to_json(outcome.failures),
         ok,
     )

@@ -1,20 +1,17 @@
 """Children added by hand: an insert makes every event of its parent be followed by a child (wire contract 4.4)."""
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
-from copy import copy
+from collections.abc import Awaitable, Callable, Collection
 from datetime import UTC, datetime
 from typing import Final
 
 from dispatcher_sdk.models import (
     MODEL_VERSION,
-    BinaryEntity,
     BinaryEvent,
     BinaryFlags,
     InsertEvent,
     binary_problem,
     decode,
-    in_utc,
 )
 from dispatcher_sdk.models.shapes import Source
 
@@ -24,6 +21,12 @@ from dispatcher.metrics import Metrics
 PIPELINE: Final = "InjectChildEvents"
 MAX_CHILDREN: Final = 1000
 """Of one event; nobody adds that many by hand, and each event of the parent would cost as much again."""
+CHILDREN_BYTES: Final = 16 << 20
+"""Of all children of one event, as they were inserted."""
+MAX_STREAMS: Final = 100
+"""Streams that are brought along with one child."""
+INSERTS_BYTES: Final = 256 << 20
+"""Inserts in force are in memory for ever, so what clients may add has an end."""
 
 CopyStream = Callable[[str, str, str, str], Awaitable[None]]
 """(origin source, target source, label, sha256): copies stored bytes between sources; raises when it cannot."""
@@ -32,19 +35,23 @@ _log = logging.getLogger(__name__)
 
 
 class Inserts:
-    """Inserts in force, by parent. Applying an event twice changes nothing.
+    """Inserts in force, by parent, as JSON. Applying an event twice changes nothing."""
 
-    Grows with the insert topic, which is compacted and kept for ever.
-    """
-
-    def __init__(self) -> None:
-        self._of_parent: dict[str, dict[str, InsertEvent]] = {}
+    def __init__(self, most_bytes: int = INSERTS_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._of_parent: dict[str, dict[str, bytes]] = {}
         self._parents: dict[str, str] = {}
         """kafka_key to parent: a tombstone names only the key."""
 
     @property
     def empty(self) -> bool:
         return not self._parents
+
+    @property
+    def full(self) -> bool:
+        """No further insert is to be accepted."""
+        return self._bytes >= self._most_bytes
 
     def on_record(self, record: Record) -> None:
         """A record of the insert topic; a tombstone takes an insert away. Raises InvalidMessage."""
@@ -53,25 +60,25 @@ class Inserts:
         else:
             event = decode("insert", record.value)
             assert isinstance(event, InsertEvent)
-            self.apply(event)
+            self.apply(event, record.value)
 
-    def apply(self, event: InsertEvent) -> None:
-        """Replaces the insert of the same kafka_key."""
-        in_utc(event)
+    def apply(self, event: InsertEvent, value: bytes) -> None:
+        """Replaces the insert of the same kafka_key. `value` is the event as it was written."""
         self.remove(event.kafka_key)
         parent = event.entity.parent_sha256
         self._parents[event.kafka_key] = parent
-        self._of_parent.setdefault(parent, {})[event.kafka_key] = event
+        self._of_parent.setdefault(parent, {})[event.kafka_key] = value
+        self._bytes += len(value)
 
     def remove(self, kafka_key: str) -> None:
         parent = self._parents.pop(kafka_key, None)
         if parent is not None:
             siblings = self._of_parent[parent]
-            del siblings[kafka_key]
+            self._bytes -= len(siblings.pop(kafka_key))
             if not siblings:
                 del self._of_parent[parent]
 
-    def below(self, event: BinaryEvent) -> Iterable[InsertEvent]:
+    def below(self, event: BinaryEvent) -> Collection[bytes]:
         """Inserts that this event brings up: it has a file of its own, and is the first step onto that file."""
         path = event.source.path
         if event.action in ("enriched", "mapped") or (len(path) >= 2 and path[-1].sha256 == path[-2].sha256):
@@ -90,10 +97,20 @@ class ChildMaker:
 
     async def children(self, parent: BinaryEvent) -> list[BinaryEvent]:
         """Valid children only: one that is not costs itself, never its parent."""
-        inserts = list(self._inserts.below(parent))
-        if len(inserts) > MAX_CHILDREN:
-            self.failed("%d inserts below %.64r: the first %d count", len(inserts), parent.entity.sha256, MAX_CHILDREN)
-        return [child for insert in inserts[:MAX_CHILDREN] if (child := await self._child(parent, insert))]
+        inserts = self._inserts.below(parent)
+        made: list[BinaryEvent] = []
+        room = CHILDREN_BYTES
+        for index, value in enumerate(inserts):
+            room -= len(value)
+            if index == MAX_CHILDREN or room < 0:
+                self.failed("%d inserts below %.64r: only %d count", len(inserts), parent.entity.sha256, index)
+                break
+            insert = decode("insert", value)
+            assert isinstance(insert, InsertEvent)
+            child = await self._child(parent, insert)
+            if child is not None:
+                made.append(child)
+        return made
 
     async def _child(self, parent: BinaryEvent, insert: InsertEvent) -> BinaryEvent | None:
         child = make_child(parent, insert, self._clock())
@@ -110,7 +127,7 @@ class ChildMaker:
         origin = insert.entity.original_source
         if origin == target:
             return
-        for stream in insert.entity.child.datastreams:
+        for stream in insert.entity.child.datastreams[:MAX_STREAMS]:
             try:
                 await self._copy_stream(origin, target, stream.label, stream.sha256)
             except Exception as problem:
@@ -131,7 +148,8 @@ class ChildMaker:
 
 
 def make_child(parent: BinaryEvent, insert: InsertEvent, now: float) -> BinaryEvent:
-    """The child event; `now` in Unix seconds. Shares nothing that a later step changes in place."""
+    """The child event; `now` in Unix seconds. Takes over the parts of `insert`; shares nothing with the parent that
+    a later step changes in place but the nodes of its path, which only turn to UTC."""
     history, source = insert.entity.child_history, parent.source
     return BinaryEvent(
         model_version=MODEL_VERSION,
@@ -141,19 +159,11 @@ def make_child(parent: BinaryEvent, insert: InsertEvent, now: float) -> BinaryEv
             name=source.name,
             references=source.references,
             security=source.security,
-            path=[*source.path, copy(history)],
+            path=[*source.path, history],
             timestamp=source.timestamp,
             settings=source.settings,
         ),
-        entity=_own_entity(insert.entity.child),
+        entity=insert.entity.child,
         action=history.action,
         flags=BinaryFlags(),
     )
-
-
-def _own_entity(entity: BinaryEntity) -> BinaryEntity:
-    """An enricher may add to the child; the insert must not change with it."""
-    own = copy(entity)
-    own.features = list(entity.features)
-    own.datastreams = list(entity.datastreams)
-    return own

@@ -10,6 +10,7 @@ from dispatcher.eventlog.base import Append
 
 LONGEST_ECHO = 65_536
 """Characters of a failed event that are sent back: a client needs to recognise it, not to get 3 MiB again."""
+UNAVAILABLE = "the event log is not available right now: post the event again"
 
 
 @dataclass(slots=True)
@@ -22,9 +23,13 @@ class Outcome:
     """Durable; with `wait=False`, accepted."""
     aged_off: int = 0
     deleted: int = 0
+    stuck: Exception | None = None
+    """Why the log did not take some of the events, if that was so."""
     refused: int = 0
     """Of the failures, those whose source is not in the sources document: a request of only these deserves a 400."""
     failures: list[FailedEvent] = field(default_factory=list)
+    unlisted: int = 0
+    """Failures beyond those in the list, of a request that has very many."""
     ok: list[bytes] = field(default_factory=list)
     """JSON as it was written, when asked for."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from dispatcher_sdk.models import MODEL_NAMES, AnyEvent, BinaryEvent, InvalidMessage, StatusEvent, encode
+from dispatcher_sdk.models import MODEL_NAMES, AnyEvent, BinaryEvent, InsertEvent, InvalidMessage, StatusEvent, encode
 from dispatcher_sdk.models.shapes import Source
 
 from dispatcher.eventlog.base import Append
@@ -66,6 +66,8 @@ class Pipeline:
             return await self._binary(event)
         if isinstance(event, StatusEvent):
             return await self._status(event)
+        if isinstance(event, InsertEvent) and self._inserts.full:
+            raise Refused("there are so many inserts already that the server takes no more")
         self._name(event)
         if self._purges(event):
             return Drop.DELETED

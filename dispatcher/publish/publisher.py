@@ -1,7 +1,7 @@
 """The one way into the log: clients' events, results, children, and what the server itself has to say."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from dispatcher_sdk.models import MODELS, AnyEvent, problem
 
@@ -16,13 +16,15 @@ from dispatcher.publish.deletes import Deletions
 from dispatcher.publish.early_ack import EarlyAck
 from dispatcher.publish.enrich import Enrichment
 from dispatcher.publish.first_use import FirstUse
-from dispatcher.publish.outcome import Drop, Outcome, Refused, Unit, UnlistedSource, failed
+from dispatcher.publish.outcome import UNAVAILABLE, Drop, Outcome, Refused, Unit, UnlistedSource, failed
 from dispatcher.publish.pipeline import Pipeline
 from dispatcher.publish.sources import Sources
 from dispatcher.publish.topics import TopicPlan
 from dispatcher.publish.writer import Problems, Writer
 
-UNAVAILABLE = "the event log is not available right now: post the event again"
+BATCH_BYTES = 8 << 20
+"""Prepared events are written when they have grown to this: one event may bring a thousand children along."""
+BeforeWrite = Callable[[], Awaitable[None]]
 
 
 class Publisher:
@@ -69,54 +71,72 @@ class Publisher:
         await self._early.close()
 
     async def publish(
-        self, model: str, events: Sequence[AnyEvent], *, keep_ok: bool = False, wait: bool = True
+        self,
+        model: str,
+        events: Sequence[AnyEvent],
+        *,
+        keep_ok: bool = False,
+        wait: bool = True,
+        before_write: BeforeWrite | None = None,
     ) -> Outcome:
         """Publish decoded events of `model`, changing them in place.
 
         Returns when those that can be are durable, or with `wait=False` when they are queued. The fault of one
-        event is in `failures` and costs no other. Raises Unavailable when nothing was published and the log is
-        the reason.
+        event is in `failures` and costs no other. `before_write` is awaited when there is something to write, before
+        any of it can be seen. Raises Unavailable when nothing was published and the log is the reason.
         """
         outcome = Outcome()
         began = time.perf_counter()
-        units, stuck = await self._prepare(MODELS[model], events, outcome)
-        prepared = time.perf_counter()
-        self._accounts.stage("transform", prepared - began)
-        if units:
-            problems = await self._write(units, wait)
-            stuck = self._report(units, problems, outcome, keep_ok) or stuck
-            self._accounts.stage("produce", time.perf_counter() - prepared)
-        if stuck and not outcome.published:
-            raise Unavailable("The event log is not available; nothing was published.")
+        async for units in self._prepared(MODELS[model], events, outcome):
+            prepared = time.perf_counter()
+            self._accounts.stage("transform", prepared - began)
+            if before_write is not None:
+                await before_write()
+            self._report(units, await self._write(units, wait), outcome, keep_ok)
+            began = time.perf_counter()
+            self._accounts.stage("produce", began - prepared)
+        if outcome.stuck and not outcome.published:
+            raise Unavailable("The event log is not available; nothing was published.") from outcome.stuck
         return outcome
 
-    async def _prepare(
+    async def _prepared(
         self, kind: type[AnyEvent], events: Sequence[AnyEvent], outcome: Outcome
-    ) -> tuple[list[Unit], bool]:
+    ) -> AsyncIterator[list[Unit]]:
+        """Units in lists of about BATCH_BYTES; what becomes no unit is counted."""
         units: list[Unit] = []
-        stuck = False
+        size = 0
         for event in events:
             if type(event) is not kind:
                 raise TypeError(f"a {type(event).__name__} among {kind.__name__}s: publish one model at a time")
-            wrong = problem(event)
-            if wrong:
-                outcome.failures.append(failed(event, wrong))
-                continue
-            outcome.parsed += 1
-            try:
-                step = await self._pipeline.prepare(event)
-            except Refused as why:
-                outcome.refused += isinstance(why, UnlistedSource)
-                outcome.failures.append(failed(event, str(why)))
-            except LogUnavailable:
-                stuck = True
-                outcome.failures.append(failed(event, UNAVAILABLE))
-            else:
-                if isinstance(step, Unit):
-                    units.append(step)
-                else:
-                    self._count_drop(step, outcome)
-        return units, stuck
+            unit = await self._prepare(event, outcome)
+            if unit is not None:
+                units.append(unit)
+                size += unit.size
+            if size >= BATCH_BYTES:
+                yield units
+                units, size = [], 0
+        if units:
+            yield units
+
+    async def _prepare(self, event: AnyEvent, outcome: Outcome) -> Unit | None:
+        wrong = problem(event)
+        if wrong:
+            outcome.failures.append(failed(event, wrong))
+            return None
+        outcome.parsed += 1
+        try:
+            step = await self._pipeline.prepare(event)
+        except Refused as why:
+            outcome.refused += isinstance(why, UnlistedSource)
+            outcome.failures.append(failed(event, str(why)))
+        except LogUnavailable as why:
+            outcome.stuck = why
+            outcome.failures.append(failed(event, UNAVAILABLE))
+        else:
+            if isinstance(step, Unit):
+                return step
+            self._count_drop(step, outcome)
+        return None
 
     def _count_drop(self, drop: Drop, outcome: Outcome) -> None:
         outcome.aged_off += drop is Drop.AGED_OFF
@@ -126,21 +146,22 @@ class Publisher:
     async def _write(self, units: list[Unit], wait: bool) -> Problems:
         if wait:
             return await self._writer.write(units)
-        await self._early.put(units)
+        try:
+            await self._early.put(units)
+        except Unavailable as why:
+            return [why] * len(units)
         return [None] * len(units)
 
-    def _report(self, units: list[Unit], problems: Problems, outcome: Outcome, keep_ok: bool) -> bool:
-        """True when the log was the reason for a failure."""
-        stuck = False
+    def _report(self, units: list[Unit], problems: Problems, outcome: Outcome, keep_ok: bool) -> None:
         for unit, why in zip(units, problems, strict=True):
             if why is None:
                 outcome.published += 1
                 if keep_ok and unit.own.value is not None:
                     outcome.ok.append(unit.own.value)
             else:
-                stuck = stuck or not isinstance(why, RecordTooLarge | Refused)
+                if not isinstance(why, RecordTooLarge | Refused):
+                    outcome.stuck = why
                 outcome.failures.append(failed(unit.event, _words(why)))
-        return stuck
 
 
 def _words(why: Exception) -> str:

@@ -82,15 +82,16 @@ class Writer:
             return [problem] * len(items)
 
     def _settle(self, units: Sequence[Unit], problems: Problems) -> None:
-        durable = [unit.event for unit, problem in zip(units, problems, strict=True) if problem is None]
-        self._accounts.durable(durable)
-        for event in durable:
+        durable = [unit for unit, problem in zip(units, problems, strict=True) if problem is None]
+        self._accounts.durable(unit.event for unit in durable)
+        for unit in durable:
+            event = unit.event
             if isinstance(event, StatusEvent):
                 self._accounts.status(event)
             elif isinstance(event, DeleteEvent):
                 self._deletions.apply(event)
             elif isinstance(event, InsertEvent):
-                self._inserts.apply(event)
+                self._inserts.apply(event, unit.own.value or b"")
 
 
 def _before_statuses(unit: Unit) -> Sequence[Append]:

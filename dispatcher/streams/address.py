@@ -18,13 +18,19 @@ def is_sha256(text: str) -> bool:
     return bool(_SHA256.fullmatch(text))
 
 
+def is_address(where: StreamId) -> bool:
+    """Whether an object may have this address: source and label are both segments or both empty."""
+    folders = where[:2] if where.source or where.label else ()
+    return is_sha256(where.sha256) and all(map(is_segment, folders))
+
+
 def key_of(where: StreamId) -> str:
     """`<source>/<label>/<id[0]>/<id[1]>/<id>`; without source and label the last three.
 
     Raises ValueError for anything that is not plainly an address: nothing leaves a store's root.
     """
+    if not is_address(where):
+        raise ValueError(f"not an object address: {where}")
     source, label, sha256 = where
     folders = [source, label] if source or label else []
-    if not is_sha256(sha256) or not all(map(is_segment, folders)):
-        raise ValueError(f"not an object address: {where}")
     return "/".join([*folders, sha256[0], sha256[1], sha256])

@@ -11,6 +11,7 @@ from dispatcher_sdk.models import Datastream
 from dispatcher.errors import NotFound
 from dispatcher.hooks.types import Fetched, ObjectStore, StoredInfo, StreamId, UploadEnricher, WorkerEnricher
 from dispatcher.metrics import Metrics
+from dispatcher.streams.address import is_address
 from dispatcher.streams.enriching import Enriching
 from dispatcher.streams.ingest import Ingest
 from dispatcher.streams.locks import KeyedLocks
@@ -110,9 +111,11 @@ class Streams:
             yield piece
 
     async def copy(self, source_a: str, source_b: str, label: str, sha256: str) -> None:
-        """Raises NotFound."""
-        target = StreamId(source_b, label, sha256)
-        origin, _ = await self.open(StreamId(source_a, label, sha256))
+        """Raises NotFound, also for what is no address: an insert may say anything."""
+        origin, target = StreamId(source_a, label, sha256), StreamId(source_b, label, sha256)
+        if not (is_address(origin) and is_address(target)):
+            raise NotFound
+        origin, _ = await self.open(origin)
         async with self._locks(target):
             try:
                 await self._store.copy(origin, target)

@@ -258,3 +258,28 @@ async def test_many_at_once(http: aiohttp.ClientSession) -> None:
             assert response.status == 200
 
     await asyncio.gather(*(bad(number) for number in range(100)), *(good() for _ in range(20)))
+
+
+@pytest.mark.parametrize("origin", ["../../etc", "a/b", "a\nb\x1b[31m", "x" * 100_000])
+async def test_an_insert_with_a_hostile_origin(
+    http: aiohttp.ClientSession, caplog: pytest.LogCaptureFixture, origin: str
+) -> None:
+    author = {"name": "tester", "version": "1"}
+    moment = "2024-05-01T10:00:00Z"
+    hashes = {"sha512": "", "sha256": SHA, "sha1": "", "md5": "", "mime": "", "magic": ""}
+    entity = {"sha256": SHA, "datastreams": [{"label": "content", "size": 5, **hashes}]}
+    node = {"author": author, "action": "extracted", "sha256": SHA, "timestamp": moment}
+    head = {"model_version": 6, "kafka_key": "", "timestamp": moment, "author": author}
+    history = {**node, "sha256": "b" * 64}
+    child = {**entity, "sha256": "b" * 64}
+    insert = {"original_source": origin, "parent_sha256": SHA, "child": child, "child_history": history}
+    source = {"name": "lab", "path": [node], "timestamp": moment}
+    parent = {**head, "source": source, "entity": entity, "action": "extracted", "flags": {}}
+    for model, event in (("insert", {**head, "entity": insert}), ("binary", parent)):
+        async with http.post(f"{EVENT}?model={model}", json=event) as response:
+            assert response.status == 200, await response.text()
+    async with http.get("/api/v2/event/binary/passive?name=x&count=2&timeout=5") as response:
+        assert len((await response.json())["events"]) == 2
+    assert "was not copied" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert max(len(line) for line in caplog.text.splitlines()) < 1000

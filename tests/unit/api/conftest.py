@@ -92,26 +92,35 @@ class MemoryDelivery:
 
 
 class MemoryPublisher:
-    """Keeps what is valid; `answer` overrides the outcome, `fail` raises, `hold` waits."""
+    """Keeps what is valid; `answer` overrides the outcome, `fail` raises (after `fail_after` calls), `hold` waits."""
 
     def __init__(self, steps: list[str]) -> None:
         self.events: list[AnyEvent] = []
         self.calls: list[tuple[str, int, bool]] = []
         self.answer: Outcome | None = None
         self.fail: Exception | None = None
+        self.fail_after = 0
         self.hold: asyncio.Event | None = None
         self.entered = asyncio.Event()
         self.finished = asyncio.Event()
         self.steps = steps
 
     async def publish(
-        self, model: str, events: Sequence[AnyEvent], *, keep_ok: bool = False, wait: bool = True
+        self,
+        model: str,
+        events: Sequence[AnyEvent],
+        *,
+        keep_ok: bool = False,
+        wait: bool = True,
+        before_write: Callable[[], Awaitable[None]] | None = None,
     ) -> Outcome:
         self.calls.append((model, len(events), wait))
+        if before_write is not None and any(problem(event) is None for event in events):
+            await before_write()
         self.entered.set()
         if self.hold is not None:
             await self.hold.wait()
-        if self.fail is not None:
+        if self.fail is not None and len(self.calls) > self.fail_after:
             raise self.fail
         self.steps.append("publish")
         self.finished.set()

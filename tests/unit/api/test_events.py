@@ -162,7 +162,9 @@ async def test_the_log_away_is_503(api: Any, binary: Binary, problem: Exception)
 
 async def test_pause_comes_after_validation_and_before_publishing(api: Any, binary: Binary) -> None:
     await refused(api, b"rubbish", POST + "&pause_plugins=true")
-    assert api.publisher.steps == []
+    await refused(api, binary(action="eaten"), POST + "&pause_plugins=true")
+    assert "pause" not in api.publisher.steps
+    api.publisher.steps.clear()
     await post(api, binary(), POST + "&pause_plugins=true")
     assert api.publisher.steps == ["pause", "publish"]
 
@@ -237,7 +239,27 @@ class TestLargeBodies:
         assert (reply["total_ok"], reply["total_failures"]) == (1, 1500)
         lengths = [len(failure["event"]) for failure in reply["failures"]]
         assert min(lengths[:1000]) > 1000
-        assert max(lengths[1000:]) == 200
+        assert max(lengths[1200:]) == 200
+
+    async def test_very_many_failures_are_counted_and_not_all_named(self, api: Any, binary: Binary) -> None:
+        api.publisher.answer = Outcome(parsed=500, published=1, failures=[FailedEvent("{}", "no")] * 499)
+        reply = await post(api, self.body(binary, 15_000))
+        assert (reply["total_ok"], reply["total_failures"], len(reply["failures"])) == (15_000, 14_970, 10_000)
+
+    @pytest.mark.parametrize("problem", [Unavailable("the log is away"), LogUnavailable("the log is away")])
+    async def test_the_log_goes_away_in_the_middle(self, api: Any, binary: Binary, problem: Exception) -> None:
+        api.publisher.fail, api.publisher.fail_after = problem, 2
+        reply = await post(api, self.body(binary, 2000, binary(action="eaten")), POST + "&include_ok=1")
+        done = len(api.publisher.events)
+        assert 0 < done < 2000
+        assert (reply["total_ok"], len(reply["ok"]), reply["total_failures"]) == (2000, done, 2001 - done)
+        assert "not available" in reply["failures"][0]["error"]
+        assert "'eaten' is not one of" in reply["failures"][-1]["error"]
+        assert len(api.publisher.calls) == 3, "what comes later is not tried: it would overtake"
+
+    async def test_the_log_away_from_the_start(self, api: Any, binary: Binary) -> None:
+        api.publisher.fail = Unavailable("the log is away")
+        assert (await refused(api, self.body(binary, 2000)))[0] == 503
 
     async def test_include_ok_has_a_limit(self, api: Any) -> None:
         body = b"[" + b" " * (33 * 1024 * 1024) + b"]"

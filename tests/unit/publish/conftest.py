@@ -27,7 +27,8 @@ class Bench:
         self.names = TopicNames("test01")
         self.sources = Sources.from_yaml(sources, strict=strict)
         self.plan = TopicPlan(self.names, self.sources, overrides=overrides)
-        self.deletions, self.inserts, self.metrics = Deletions(), Inserts(), Metrics()
+        self.deletions, self.metrics = Deletions(), Metrics()
+        self.inserts = options.pop("inserts", None) or Inserts()
         self.log = options.pop("log", None) or MemoryLog()
         self.copied: list[tuple[str, ...]] = []
         self.publisher = Publisher(

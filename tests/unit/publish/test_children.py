@@ -2,6 +2,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from dispatcher_sdk.models import encode
+from msgspec import Raw
+
+from dispatcher.publish.children import Inserts
 
 Make = Callable[..., Any]
 CHILD = "e" * 64
@@ -140,7 +144,41 @@ async def test_inserts_below_one_file_are_bounded(bench: Any, binary: Make, inse
     for index in range(1005):
         event = insert("b", "e")
         event.kafka_key = str(index)
-        bench.inserts.apply(event)
+        bench.inserts.apply(event, encode(event))
     await bench.publish(binary("b"))
     assert len(await bench.stored("samples.binary.extracted")) == 1001
     assert bench.metric("events_produce_pipelines_error_total", pipeline="InjectChildEvents") == 1
+
+
+async def test_inserts_below_one_file_are_bounded_in_bytes(bench: Any, binary: Make, insert: Make) -> None:
+    for index in range(12):
+        event = insert("b", "e")
+        event.kafka_key = str(index)
+        event.entity.child.info = Raw(b'"' + b"x" * 2_000_000 + b'"')
+        bench.inserts.apply(event, encode(event))
+    outcome = await bench.publish(binary("b"), binary("b", source={"references": {"n": "2"}}))
+    assert outcome.published == 2
+    assert len(await bench.stored("samples.binary.extracted")) == 2 + 2 * 8
+
+
+async def test_there_is_an_end_to_inserts(make_bench: Make, insert: Make) -> None:
+    bench = make_bench(inserts=Inserts(most_bytes=1))
+    first, second = insert("b"), insert("c")
+    outcome = await bench.publish(first, model="insert")
+    assert outcome.published == 1
+    outcome = await bench.publish(second, model="insert")
+    assert outcome.published == 0
+    assert "takes no more" in outcome.failures[0].error
+    bench.inserts.remove(first.kafka_key)
+    assert (await bench.publish(second, model="insert")).published == 1
+
+
+@pytest.mark.parametrize("origin", ["../../etc", "a/b", "", "a\nb"])
+async def test_a_hostile_origin_is_passed_on_and_costs_nothing(
+    bench: Any, binary: Make, insert: Make, origin: str
+) -> None:
+    hostile = insert()
+    hostile.entity.original_source = origin
+    await with_insert(bench, hostile)
+    assert (await bench.publish(binary("b"))).published == 1
+    assert len(await bench.stored("samples.binary.extracted")) == 2

@@ -222,3 +222,15 @@ async def test_metric_labels_of_clients_are_bounded(bench: Any, event: Make) -> 
     assert bench.metric("events_published_total", plugin="p0", entity="plugin") == 1
     assert bench.metric("events_published_total", plugin="other", entity="plugin") == 5
     assert bench.metric("log_appended_bytes_total", topic=bench.names.system("plugin")) > 0
+
+
+async def test_what_must_happen_first_happens_only_when_something_is_written(bench: Any, binary: Make) -> None:
+    seen: list[list[Any]] = []
+
+    async def look() -> None:
+        seen.append(await bench.stored("samples.binary.extracted"))
+
+    await bench.publish(binary("b", author={"name": ""}), before_write=look)
+    assert seen == []
+    await bench.publish(binary("b"), before_write=look)
+    assert seen == [[]]
