@@ -219,7 +219,7 @@ async def test_metrics_of_a_job(client: Client) -> None:
         text = await response.text()
     assert 'dispatcher_events_published_total{entity="binary",plugin="tester"} 1.0' in text
     assert 'dispatcher_events_fetched_total{entity="binary",plugin="plug"} 1.0' in text
-    assert 'dispatcher_restapi_response_codes_total{code="200",method="POST",path="/api/v2/event"} 1.0' in text
+    assert 'dispatcher_restapi_response_codes{code="200",method="POST",path="/api/v2/event"} 1.0' in text
 
 
 async def test_sources_decide_what_is_too_old_and_what_is_unknown(tmp_path: Path) -> None:
