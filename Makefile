@@ -1,6 +1,6 @@
 # Everything goes into .venv; nothing outside this folder is changed. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench clean
+.PHONY: help install demo serve test check format bench kafka kafka-stop clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,9 +11,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 ARGS ?=
+BROKERS ?= 1
 
 help:  ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## Make .venv and install everything into it
 
@@ -50,6 +51,12 @@ format: $(READY)  ## Put code into the house's format
 
 bench: $(READY)  ## Measure rates, CPU and memory of the server
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+kafka: $(READY)  ## Start a real Kafka broker for trying things (BROKERS=3 for three); needs Java and Maven
+	@$(BIN)/python -m tests.kafka start $(BROKERS)
+
+kafka-stop: $(READY)  ## Stop the broker of `make kafka` and remove its data
+	@$(BIN)/python -m tests.kafka stop
 
 clean:  ## Remove .venv and caches, never data
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .bench
