@@ -88,10 +88,6 @@ class BlockCache:
         block = self.find(partition, offset)
         return block.find(offset) if block else None
 
-    def forget(self, partition: TopicPartition) -> None:
-        for start in list(self._starts.get(partition, ())):
-            self._drop(partition, start)
-
     def _melt(self, partition: TopicPartition, block: Block) -> bool:
         starts = self._starts.get(partition)
         if not starts:

@@ -10,7 +10,8 @@ import msgspec
 from dispatcher.delivery.blocks import BlockCache
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.scheduler import Scheduler
-from dispatcher.delivery.signals import PAUSED, RELEASED, Signals
+from dispatcher.delivery.signals import PAUSED, RELEASED
+from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.eventlog.base import Chunk, EventLog, LogUnavailable, Record, Tail, TopicPartition
 from dispatcher.hooks.header import unpack
 from dispatcher.metrics import Metrics
@@ -26,7 +27,6 @@ class Following:
         log: EventLog,
         scheduler: Scheduler,
         cache: BlockCache,
-        signals: Signals,
         pause: Pause,
         metrics: Metrics,
     ) -> None:
@@ -35,21 +35,22 @@ class Following:
         self._cache = cache
         self._pause = pause
         self._read_bytes = metrics.log_read_bytes.labels("tail")
-        self._statuses: frozenset[TopicPartition] = frozenset()
         self._tail: Tail | None = None
         self._task: asyncio.Task[None] | None = None
         self._progress = asyncio.Event()
+        self._aiming = asyncio.Lock()
+        self.aimed = True
+        """Whether the tail reads what the scheduler thinks it reads."""
 
-    async def start(self, statuses: Iterable[TopicPartition], since: Mapping[TopicPartition, int]) -> None:
-        """Follow the status topic from the positions `since`; returns when caught up with what was there."""
-        self._statuses = frozenset(statuses)
-        bounds = await self._log.bounds(list(self._statuses))
+    async def start(self, since: Mapping[TopicPartition, int]) -> None:
+        """Follow the statuses from the positions `since`; returns when caught up with what was there."""
+        bounds = await self._log.bounds(sorted(self._scheduler.statuses))
         for partition, (start, high) in bounds.items():
-            self._scheduler.follow(partition, max(start, since.get(partition, high)))
+            known = since.get(partition, start if since else high)
+            self._scheduler.follow(partition, max(start, known))
         self._tail = await self._log.tail(dict(self._scheduler.position))
         self._task = asyncio.create_task(self._run(self._tail), name="tail of the log")
-        goal = {partition: high for partition, (_, high) in bounds.items()}
-        while any(self._scheduler.position[partition] < high for partition, high in goal.items()):
+        while any(self._scheduler.position[partition] < high for partition, (_, high) in bounds.items()):
             self._progress.clear()
             await self._progress.wait()
 
@@ -64,25 +65,51 @@ class Following:
     def caught_up_at(self) -> float:
         return self._tail.caught_up_at() if self._tail is not None else 0.0
 
-    async def follow(self, partitions: Iterable[TopicPartition]) -> None:
-        """Read these partitions too, from their present end on."""
-        missing = [partition for partition in partitions if partition not in self._scheduler.position]
-        if not missing or self._tail is None:
+    # ---- what the tail reads
+
+    async def follow(self, subscriber: Subscriber) -> None:
+        """Read everything of this subscriber too, from its present end on.
+
+        May be cancelled or fail at any point: the subscriber does not count as followed then.
+        """
+        revision = subscriber.revision
+        if subscriber.followed == revision:
             return
-        for partition, (_, high) in (await self._log.bounds(missing)).items():
-            if partition not in self._scheduler.position:
-                self._scheduler.follow(partition, high)
-        await self._tail.retarget(dict(self._scheduler.position))
+        async with self._aiming:
+            await self._aim()
+            missing = self._existing(subscriber.cursors.keys() - self._scheduler.position.keys())
+            if missing:
+                for partition, (_, high) in (await self._log.bounds(missing)).items():
+                    self._scheduler.follow(partition, high)
+                self.aimed = False
+                await self._aim()
+            subscriber.followed = revision
 
     async def drop_unwanted(self) -> None:
         """Stop reading what no subscriber with recent polls wants."""
-        keep = self._scheduler.wanted_by_tail() | self._statuses
-        gone = self._scheduler.position.keys() - keep
-        if not gone or self._tail is None:
+        scheduler = self._scheduler
+        async with self._aiming:
+            for partition in scheduler.position.keys() - scheduler.wanted_by_tail() - scheduler.statuses:
+                scheduler.unfollow(partition)
+                self.aimed = False
+            await self._aim()
+
+    async def _aim(self) -> None:
+        """Point the tail at all positions, unless it is. Until that is done no further partition gets a position:
+        a tail that still followed it from before could be ahead of that."""
+        if self.aimed or self._tail is None:
             return
-        for partition in gone:
+        for partition in self._scheduler.position.keys() - set(self._existing(self._scheduler.position)):
             self._scheduler.unfollow(partition)
         await self._tail.retarget(dict(self._scheduler.position))
+        self.aimed = True
+
+    def _existing(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        """Those whose topic is there: a deleted one must never be asked for."""
+        counts = self._log.topics()
+        return [(topic, number) for topic, number in partitions if number < counts.get(topic, 0)]
+
+    # ---- what it reads
 
     async def _run(self, tail: Tail) -> None:
         while True:
@@ -104,11 +131,15 @@ class Following:
         self._read_bytes.inc(sum(len(record.value or b"") for record in chunk.records))
         if chunk.records and len(self._scheduler.roster.matcher(chunk.partition[0])):
             self._cache.add(chunk.partition, chunk.records[0].offset, chunk)
-        if chunk.partition in self._statuses:
+        if chunk.partition in self._scheduler.statuses:
             for record in chunk.records:
                 if record.offset >= position:
                     self._obey(record)
-        self._scheduler.absorb_tail(chunk)
+        try:
+            self._scheduler.absorb_tail(chunk)
+        except Exception:
+            log.exception("news could not be shared", extra={"action": "tail"})
+            self._scheduler.pass_over(chunk)
 
     def _obey(self, record: Record) -> None:
         if record.tag is None:

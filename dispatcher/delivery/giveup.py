@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from dispatcher_sdk.models import (
@@ -17,15 +18,22 @@ from dispatcher_sdk.models import (
     decode,
 )
 
+from dispatcher.delivery.deadletters import DeadLetter, DeadLetters
+from dispatcher.delivery.leases import Lease
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.scheduler import Item, Scheduler
 from dispatcher.delivery.undecodable import model_of
 from dispatcher.errors import DispatcherError
-from dispatcher.eventlog.base import Append, EventLog, LogUnavailable, Record, TopicPartition
-from dispatcher.eventlog.topics import TopicNames
+from dispatcher.eventlog.base import LogUnavailable, Record, TopicPartition
 from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
+
+AT_ONCE: Final = 16
+PER_TICK: Final = 256
+RETRY_SECONDS: Final = 5.0
+MOST_PLACES: Final = 100_000
+"""Unreadable records whose dead letters wait for the log; more are only counted."""
 
 
 class PublishOutcome(Protocol):
@@ -39,122 +47,104 @@ class StatusPublisher(Protocol):
     async def publish(self, model: str, events: Sequence[AnyEvent]) -> PublishOutcome: ...
 
 
-class DeadLetter(msgspec.Struct, omit_defaults=True):
-    """Value of a record in `system.deadletter`. `time` is unix seconds; `event` as it was handed out."""
-
-    reason: str
-    topic: str
-    partition: int
-    offset: int
-    time: float
-    name: str = ""
-    version: str = ""
-    sid: str = ""
-    attempts: int = 0
-    dequeued: str = ""
-    event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
 class GiveUp:
-    """Works off a list of lost causes; what cannot be written now is tried again at the next tick."""
+    """Works off a list of lost causes; what cannot be written now is tried again some seconds later."""
 
     def __init__(
         self,
-        log: EventLog,
-        names: TopicNames,
         scheduler: Scheduler,
         reader: Reader,
+        letters: DeadLetters,
         publisher: StatusPublisher,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        self._log = log
-        self._names = names
         self._scheduler = scheduler
         self._reader = reader
+        self._letters = letters
         self._publisher = publisher
         self._metrics = metrics
         self._clock = clock
-        self._items: list[Item] = []
-        self._places: list[tuple[TopicPartition, int]] = []
-        self._busy = asyncio.Lock()
+        self._items: deque[Item] = deque()
+        self._places: deque[tuple[TopicPartition, int]] = deque(maxlen=MOST_PLACES)
+        self._not_before = 0.0
 
-    def add(self, items: Sequence[Item]) -> None:
+    def add(self, items: Sequence[Item], undecodable: Sequence[tuple[TopicPartition, int]] = ()) -> None:
         self._items.extend(items)
-
-    async def work_off(self, undecodable: Sequence[tuple[TopicPartition, int]] = ()) -> None:
-        """Write what there is to write; keeps for later what the log does not take."""
         self._places.extend(undecodable)
-        async with self._busy:
-            items, self._items = self._items, []
-            places, self._places = self._places, []
-            for position, place in enumerate(places):
-                try:
-                    await self._report(place)
-                except LogUnavailable:
-                    self._places.extend(places[position:])
-                    break
-            for position, item in enumerate(items):
-                try:
-                    await self._end(item)
-                except (LogUnavailable, DispatcherError) as problem:
-                    log.warning("giving up must wait: %s", problem, extra={"action": "give-up"})
-                    self._items.extend(items[position:])
-                    break
-                except Exception:
-                    log.exception("giving up failed", extra={"action": "give-up"})
-                    self._items.append(item)
 
-    async def _report(self, place: tuple[TopicPartition, int]) -> None:
-        (topic, partition), offset = place
-        await self._write(
-            f"{topic}/{partition}/{offset}", DeadLetter("undecodable", topic, partition, offset, self._clock())
+    async def work_off(self) -> None:
+        """Write some of what there is to write; what fails stays for later."""
+        now = asyncio.get_running_loop().time()
+        if now < self._not_before:
+            return
+        for _ in range(min(len(self._places), PER_TICK)):
+            try:
+                await self._letters.undecodable(self._places[0])
+            except LogUnavailable as problem:
+                return self._wait(problem)
+            self._places.popleft()
+        for _ in range(PER_TICK // AT_ONCE):
+            group = [self._items.popleft() for _ in range(min(len(self._items), AT_ONCE))]
+            outcomes = await asyncio.gather(*map(self._end, group), return_exceptions=True)
+            failed = [(item, why) for item, why in zip(group, outcomes, strict=True) if why is not None]
+            self._items.extend(item for item, _ in failed)
+            for _, why in failed:
+                self._wait(why)
+            if failed or not self._items:
+                return
+
+    def _wait(self, problem: BaseException) -> None:
+        self._not_before = asyncio.get_running_loop().time() + RETRY_SECONDS
+        known = isinstance(problem, LogUnavailable | DispatcherError)
+        log.warning(
+            "giving up must wait: %s", problem, exc_info=None if known else problem, extra={"action": "give-up"}
         )
 
     async def _end(self, item: Item) -> None:
         lease = item.cursor.leases.get(item.offset)
-        if lease is None or not lease.ending:
-            return  # a status came after all
+        if lease is None or not lease.ending or not self._scheduler.is_current(item):
+            return  # a status came after all, or a reset
         record = await self._reader.record(item.cursor.partition, item.offset)
         if record is None or record.value is None:
             self._scheduler.finalise(item, "aged-off")
             return
         token = self._scheduler.token(item, (record.key or b"").decode("utf-8", "replace"), self._clock())
-        await self._bury(item, record, token, lease.reason, lease.attempt)
+        await self._bury(item, record, token, lease)
+        event = self._job(item, record)
+        if event is not None:
+            outcome = await self._publisher.publish("status", [self._status(item, event, token, lease.reason)])
+        if event is None or not outcome.published:
+            self._scheduler.finalise(item)  # no status will end it: none is due, or its source has aged off
+        self._metrics.dead_letters.labels(lease.reason.split(" ")[0]).inc()
         log.warning(
             "gave up on an event: %s",
             lease.reason,
             extra={"action": "give-up", "plugin": item.subscriber.wanted.name, "event_id": token},
         )
-        event = self._binary(item, record)
-        if event is None:
-            self._scheduler.finalise(item)  # only binary events have statuses
-            return
-        outcome = await self._publisher.publish("status", [self._status(item, event, token, lease.reason)])
-        if not outcome.published:
-            self._scheduler.finalise(item, "aged-off")  # nobody will ever read of it: its source aged off
 
-    async def _bury(self, item: Item, record: Record, token: str, reason: str, attempts: int) -> None:
+    async def _bury(self, item: Item, record: Record, token: str, lease: Lease) -> None:
         topic, partition = item.cursor.partition
-        wanted = item.subscriber.wanted
+        subscriber, wanted = item.subscriber, item.subscriber.wanted
         letter = DeadLetter(
-            reason,
+            lease.reason,
             topic,
             partition,
             item.offset,
             self._clock(),
             name=wanted.name,
             version=wanted.version,
-            sid=item.subscriber.sid,
-            attempts=attempts,
+            sid=subscriber.sid,
+            attempts=lease.attempt,
             dequeued=token,
             event=msgspec.Raw(record.value or b"{}"),
         )
-        key = f"{item.subscriber.sid}/{item.subscriber.epoch}/{topic}/{partition}/{item.offset}"
-        await self._write(key, letter)
-        self._metrics.dead_letters.labels(reason.split(" ")[0]).inc()
+        await self._letters.write(f"{subscriber.sid}/{subscriber.epoch}/{topic}/{partition}/{item.offset}", letter)
 
-    def _binary(self, item: Item, record: Record) -> BinaryEvent | None:
+    def _job(self, item: Item, record: Record) -> BinaryEvent | None:
+        """The event of a plugin's job: only a job has statuses, what a reader fetches passively has none."""
+        if not item.subscriber.leases:
+            return None
         if model_of(self._scheduler.roster.topic_name(item.cursor.partition[0])) != "binary":
             return None
         try:
@@ -179,9 +169,3 @@ class GiveUp:
         )
         author = Author(name=wanted.name or "unnamed", version=wanted.version, category="plugin")
         return StatusEvent(model_version=6, timestamp=now, author=author, entity=entity)
-
-    async def _write(self, key: str, letter: DeadLetter) -> None:
-        topic = self._names.system("deadletter")
-        (problem,) = await self._log.append([Append(topic, key.encode(), msgspec.json.encode(letter))])
-        if problem is not None:
-            raise LogUnavailable(str(problem))

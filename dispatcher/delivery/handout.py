@@ -5,70 +5,81 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
-import msgspec
-from dispatcher_sdk.models import FetchInfo
+from dispatcher_sdk.models import FetchInfo, InvalidMessage
 
-from dispatcher.delivery.giveup import GiveUp
+from dispatcher.delivery.batches import Batch, Ending
+from dispatcher.delivery.bodies import body_of, with_token
+from dispatcher.delivery.cursors import HISTORIC
+from dispatcher.delivery.matching import FilterRaised
+from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.scheduler import Item, Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.delivery.views import RecordView
-from dispatcher.eventlog.base import Record
-from dispatcher.hooks.types import EventFilter
+from dispatcher.eventlog.base import Record, UnknownTopic
+from dispatcher.hooks.types import EventFilter, Subscription
 from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+SCAN_SECONDS: Final = 0.25
+"""A poll that does not wait still reads on for so long: else a backlog that its filters reject would never end."""
+
 
 class Found(NamedTuple):
+    """An event that will be in the reply."""
+
     item: Item
-    record: Record
+    key: bytes
+    value: bytes
 
 
-class Batch:
-    """Events for one reply. Until the caller says `delivered` or `give_back` they belong to nobody else."""
+@dataclass(eq=False)
+class Poll:
+    """One request in progress. Times are the loop's."""
 
-    def __init__(
-        self, events: list[bytes], info: FetchInfo, found: Sequence[Found] = (), handout: "Handout | None" = None
-    ):
-        self.events = events
-        self.info = info
-        self._found = found
-        self._handout = handout
+    subscriber: Subscriber
+    wanted: Subscription
+    """As this request has it: another may have brought other filters meanwhile."""
+    count: int
+    lease_seconds: float | None
+    end: float
+    scan_end: float
+    filters: Sequence[EventFilter] = ()
+    found: list[Found] = field(default_factory=list)
+    size: int = 0
+    """Bytes of what was found."""
 
-    @classmethod
-    def paused(cls) -> "Batch":
-        return cls([], FetchInfo(paused=True))
+    @property
+    def leases(self) -> bool:
+        return self.wanted.task and self.wanted.model == "binary"
 
-    def delivered(self) -> None:
-        """The reply was written completely."""
-        if self._handout is not None:
-            self._handout.delivered(self._found)
-            self._handout = None
-
-    def give_back(self) -> None:
-        """The client never got it: everything, counts too, is as if nobody had asked."""
-        if self._handout is not None:
-            self._handout.give_back(self._found, self.info)
-            self._handout = None
+    def add(self, found: Found) -> None:
+        self.found.append(found)
+        self.size += len(found.value)
 
 
 class Handout:
+    """`make_ready` sees to it that a subscriber is read for, under the filters of this poll; asked before each look."""
+
     def __init__(
         self,
         scheduler: Scheduler,
         reader: Reader,
         event_filters: Sequence[EventFilter],
-        give_up: GiveUp,
+        pause: Pause,
+        make_ready: Callable[[Subscriber, Subscription], Awaitable[None]],
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._scheduler = scheduler
         self._reader = reader
         self._filters = event_filters
-        self._give_up = give_up
+        self._pause = pause
+        self._make_ready = make_ready
         self._metrics = metrics
         self._clock = clock
         self._draining = False
@@ -77,61 +88,123 @@ class Handout:
     def drain(self) -> None:
         self._draining = True
 
-    async def collect(self, subscriber: Subscriber, count: int, deadline: float, lease_seconds: float | None) -> Batch:
+    async def collect(
+        self, subscriber: Subscriber, wanted: Subscription, count: int, deadline: float, lease_seconds: float | None
+    ) -> Batch:
         """Gather until `count` events are there or `deadline` seconds have passed."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + deadline
-        found: list[Found] = []
-        filters = [rule for rule in self._filters if rule.applies(subscriber.wanted)]
+        now = asyncio.get_running_loop().time()
+        poll = Poll(
+            subscriber,
+            wanted,
+            count,
+            lease_seconds,
+            end=now + deadline,
+            scan_end=now + max(deadline, SCAN_SECONDS),
+        )
         try:
-            while True:
-                await self._gather(subscriber, count, found, filters)
-                remaining = end - loop.time()
-                if len(found) >= count or remaining <= 0 or self._draining:
-                    break
-                await self._wait(subscriber, remaining)
+            return await self._collect(poll)
         except BaseException:
-            self._put_back(found)
+            self._put_back(poll)
+            subscriber.wake()  # whatever this poll was woken for is for somebody who is still here
             raise
-        return self._batch(subscriber, found, lease_seconds)
 
-    async def _gather(
-        self, subscriber: Subscriber, count: int, found: list[Found], filters: Sequence[EventFilter]
-    ) -> None:
+    async def _collect(self, poll: Poll) -> Batch:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._make_ready(poll.subscriber, poll.wanted)
+            if self._is_paused(poll):
+                self._put_back(poll)
+                return Batch.paused()
+            poll.filters = [rule for rule in self._filters if rule.applies(poll.wanted)]
+            await self._gather(poll)
+            if self._is_full(poll) or loop.time() >= poll.end or self._draining:
+                break
+            await self._wait(poll)
+        if self._is_paused(poll):
+            self._put_back(poll)
+            return Batch.paused()
+        batch = self._batch(poll)
+        self._pass_on(poll.subscriber)
+        return batch
+
+    def _is_paused(self, poll: Poll) -> bool:
+        return poll.wanted.task and self._pause.is_on(self._clock())
+
+    def _is_full(self, poll: Poll) -> bool:
+        return len(poll.found) >= poll.count or poll.size >= self._scheduler.limits.reply_bytes
+
+    # ---- gathering
+
+    async def _gather(self, poll: Poll) -> None:
         """Take what is ready; read on for a laggard; return when nothing more can be had without waiting."""
-        while len(found) < count:
-            items = deque(self._scheduler.take(subscriber, count - len(found), self._clock()))
-            if not items:
-                if not await self._read_on(subscriber):
-                    return
+        subscriber = poll.subscriber
+        while not self._is_full(poll):
+            if subscriber.wanted is not poll.wanted and subscriber.wanted != poll.wanted:
+                self._scheduler.roster.change_filters(subscriber, poll.wanted)
+            scan = self._scheduler.next_scan(subscriber)
+            urgent = scan.lane if scan is not None else HISTORIC
+            items = self._scheduler.take(subscriber, poll.count - len(poll.found), self._clock(), urgent)
+            if items:
+                await self._admit_all(poll, items)
                 continue
-            try:
-                while items:
-                    await self._admit(items[0], found, filters)
-                    items.popleft()
-            except BaseException:
-                now = self._clock()
-                for item in reversed(items):
-                    self._scheduler.put_back(item, now)
-                raise
+            out_of_time = asyncio.get_running_loop().time() >= poll.scan_end
+            if scan is None or out_of_time or not await self._read_on(subscriber):
+                return
 
     async def _read_on(self, subscriber: Subscriber) -> bool:
+        """False when that brought nothing on: the log has less than it said."""
         scan = self._scheduler.next_scan(subscriber)
         if scan is None:
-            return False
-        chunk = await self._reader.chunk(scan.cursor.partition, scan.start)
-        if self._scheduler.absorb_scan(scan, chunk):
             return True
-        return self._scheduler.next_scan(subscriber) not in (None, scan) or subscriber.ready_count() > 0
+        try:
+            chunk = await self._reader.chunk(scan.cursor.partition, scan.start)
+        except UnknownTopic:
+            self._scheduler.give_way(scan)
+            return True
+        await asyncio.sleep(0)  # what comes from the cache must not keep others waiting for long
+        return self._scheduler.absorb_scan(scan, chunk) or self._scheduler.next_scan(subscriber) != scan
 
-    async def _admit(self, item: Item, found: list[Found], filters: Sequence[EventFilter]) -> None:
+    async def _admit_all(self, poll: Poll, items: Sequence[Item]) -> None:
+        waiting = deque(items)
+        try:
+            while waiting and not self._is_full(poll):
+                await self._admit(poll, waiting[0])
+                waiting.popleft()
+        finally:
+            now = self._clock()
+            for item in reversed(waiting):
+                self._scheduler.put_back(item, now)
+
+    async def _admit(self, poll: Poll, item: Item) -> None:
         """Add one event to the reply, unless it is gone or a filter keeps it out."""
         partition = item.cursor.partition
         record = self._reader.cached(partition, item.offset) or await self._reader.record(partition, item.offset)
         if record is None or record.value is None:
             self._scheduler.finalise(item, "aged-off" if record is None else "tombstone")
-        elif not filters or await self._timed(self._passes(item, record, filters)):
-            found.append(Found(item, record))
+            return
+        if not self._header_passes(poll, item, record):
+            return
+        if poll.filters and not await self._timed(self._passes(poll, item, record)):
+            return
+        try:
+            value = body_of(self._scheduler.roster.topic_name(partition[0]), record)
+        except InvalidMessage:
+            self._scheduler.unreadable.report(partition, item.offset)
+            self._scheduler.finalise(item)
+            return
+        poll.add(Found(item, record.key or b"", value))
+
+    # ---- filters
+
+    def _header_passes(self, poll: Poll, item: Item, record: Record) -> bool:
+        try:
+            reason = self._scheduler.rejection(item, record, poll.wanted)
+        except FilterRaised as problem:
+            self._hold_back(item, problem.name)
+            return False
+        if reason is not None:
+            self._reject(item, reason)
+        return reason is None
 
     async def _timed(self, verdict: Awaitable[bool]) -> bool:
         began = time.perf_counter()
@@ -140,94 +213,90 @@ class Handout:
         finally:
             self._filter_seconds.observe(time.perf_counter() - began)
 
-    async def _passes(self, item: Item, record: Record, filters: Sequence[EventFilter]) -> bool:
+    async def _passes(self, poll: Poll, item: Item, record: Record) -> bool:
         topic = item.cursor.partition[0]
         view = RecordView(topic, self._scheduler.roster.topic_name(topic), record)
-        for rule in filters:
+        for rule in poll.filters:
             try:
-                reason = await rule.reject(view, item.subscriber.wanted)
+                reason = await rule.reject(view, poll.wanted)
             except Exception:
                 log.exception("filter failed", extra={"action": "filter", "filter": rule.name})
                 self._metrics.consume_error.labels(rule.name).inc()
-                if not self._scheduler.hold_back(item, now=self._clock(), reason=f"filter {rule.name} raised"):
-                    self._give_up.add([item])
+                self._hold_back(item, rule.name)
                 return False
             if reason is not None:
-                item.subscriber.count_rejected(f"{rule.name}-{reason}")
                 self._metrics.consume_removed.labels(rule.name).inc()
-                self._scheduler.finalise(item)
+                self._reject(item, f"{rule.name}-{reason}")
                 return False
         return True
 
-    async def _wait(self, subscriber: Subscriber, seconds: float) -> None:
+    def _hold_back(self, item: Item, name: str) -> None:
+        self._scheduler.hold_back(item, now=self._clock(), reason=f"filter {name} raised")
+
+    def _reject(self, item: Item, reason: str) -> None:
+        if self._scheduler.is_held(item):
+            item.subscriber.count_rejected(reason)
+            self._scheduler.finalise(item)
+
+    # ---- waiting
+
+    async def _wait(self, poll: Poll) -> None:
         """Until there is news for this subscriber, a redelivery falls due, or time is up."""
-        due = self._scheduler.next_due(subscriber)
+        loop = asyncio.get_running_loop()
+        seconds = poll.end - loop.time()
+        due = self._scheduler.next_due(poll.subscriber)
         if due is not None:
             seconds = min(seconds, max(due - self._clock(), 0.001))
-        loop = asyncio.get_running_loop()
         waiter = loop.create_future()
-        subscriber.waiters.append(waiter)
+        poll.subscriber.waiters.append(waiter)
         timer = loop.call_later(seconds, _finish, waiter)
         try:
             await waiter
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                subscriber.wake()  # this news was for somebody who is still here
-            raise
         finally:
             timer.cancel()
-            if waiter in subscriber.waiters:
-                subscriber.waiters.remove(waiter)
+            if waiter in poll.subscriber.waiters:
+                poll.subscriber.waiters.remove(waiter)
 
-    def _batch(self, subscriber: Subscriber, found: list[Found], lease_seconds: float | None) -> Batch:
-        found = [entry for entry in found if self._scheduler.is_held(entry.item)]
+    def _pass_on(self, subscriber: Subscriber) -> None:
+        """This poll ends; where more is to be had, or something falls due, another one has to look."""
+        if subscriber.waiters and (
+            subscriber.due or subscriber.has_ready() or self._scheduler.next_scan(subscriber) is not None
+        ):
+            subscriber.wake()
+
+    # ---- the reply
+
+    def _batch(self, poll: Poll) -> Batch:
+        subscriber = poll.subscriber
+        found = [entry for entry in poll.found if self._scheduler.is_held(entry.item)]
         now = self._clock()
-        if subscriber.leases:
-            events = [self._leased(entry, now, lease_seconds) for entry in found]
+        if poll.leases:
+            events = [self._leased(entry, now, poll.lease_seconds) for entry in found]
         else:
-            events = [entry.record.value or b"" for entry in found]
+            events = [entry.value for entry in found]
         filters = subscriber.take_filtered()
         missing = list(subscriber.missing_lanes())
-        filtered = sum(filters.values())
-        plugin, model = self._metrics.plugins(subscriber.wanted.name), subscriber.wanted.model
-        self._metrics.fetch_requests.labels(plugin, model).inc()
-        self._metrics.events_fetched.labels(plugin, model).inc(len(events))
-        if filtered:
-            self._metrics.events_filtered.labels(plugin, model).inc(filtered)
+        self._metrics.fetch_requests.labels(self._metrics.plugins(poll.wanted.name), poll.wanted.model).inc()
         info = FetchInfo(
-            filtered=filtered,
+            filtered=sum(filters.values()),
             fetched=len(events),
             ready=not missing,
             consumers_not_ready=",".join(missing),
             filters=filters,
         )
-        return Batch(events, info, found, self)
+        items = [entry.item for entry in found]
+        ending = Ending(self._scheduler, self._metrics, self._clock, subscriber, items, filters, poll.leases)
+        return Batch(events, info, ending)
 
-    def _leased(self, entry: Found, now: float, seconds: float | None) -> bytes:
-        key = (entry.record.key or b"").decode("utf-8", "replace")
-        token = self._scheduler.lease(entry.item, key=key, now=now, seconds=seconds)
-        return with_token(entry.record.value or b"{}", token)
+    def _leased(self, found: Found, now: float, seconds: float | None) -> bytes:
+        token = self._scheduler.lease(found.item, key=found.key.decode("utf-8", "replace"), now=now, seconds=seconds)
+        return with_token(found.value, token)
 
-    def delivered(self, found: Sequence[Found]) -> None:
-        for entry in found:
-            if not entry.item.subscriber.leases:
-                self._scheduler.finalise(entry.item)
-
-    def give_back(self, found: Sequence[Found], info: FetchInfo) -> None:
-        self._put_back(found)
-        if found:
-            for reason, times in info.filters.items():
-                found[0].item.subscriber.count_rejected(reason, times)
-
-    def _put_back(self, found: Sequence[Found]) -> None:
+    def _put_back(self, poll: Poll) -> None:
         now = self._clock()
-        for entry in reversed(found):
+        for entry in reversed(poll.found):
             self._scheduler.put_back(entry.item, now)
-
-
-def with_token(value: bytes, token: str) -> bytes:
-    """Set `dequeued` in the JSON of a stored event (our own compact form, which never holds one)."""
-    return b'%s,"dequeued":%s}' % (value[:-1], msgspec.json.encode(token))
+        poll.found.clear()
 
 
 def _finish(waiter: "asyncio.Future[None]") -> None:

@@ -1,13 +1,14 @@
 """Who is served here: subscribers come, change their filters, begin anew, and go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from dispatcher.delivery.cursors import Cursor
-from dispatcher.delivery.matching import Matcher
+from dispatcher.delivery.matching import Matcher, Memo
 from dispatcher.delivery.subscribers import Subscriber, subscriber_id, wants_topic
 from dispatcher.eventlog.base import TopicPartition
 from dispatcher.eventlog.topics import TopicName, TopicNames
 from dispatcher.hooks.types import HeaderFilter, Subscription
+from dispatcher.metrics import Metrics
 
 Bounds = Mapping[TopicPartition, tuple[int, int]]
 """(start offset, high watermark) per partition."""
@@ -16,9 +17,11 @@ Bounds = Mapping[TopicPartition, tuple[int, int]]
 class Roster:
     """All subscribers of this process and the memo of verdicts per topic."""
 
-    def __init__(self, names: TopicNames, filters: Sequence[HeaderFilter]) -> None:
+    def __init__(self, names: TopicNames, filters: Sequence[HeaderFilter], metrics: Metrics) -> None:
         self._names = names
         self._filters = filters
+        self._metrics = metrics
+        self._memo = Memo()
         self._topics: dict[str, TopicName | None] = {}
         self._matchers: dict[str, Matcher] = {}
         self.subscribers: dict[str, Subscriber] = {}
@@ -30,8 +33,18 @@ class Roster:
 
     def matcher(self, topic: str) -> Matcher:
         if topic not in self._matchers:
-            self._matchers[topic] = Matcher(self._filters)
+            self._matchers[topic] = Matcher(self._filters, self._memo, self._metrics)
         return self._matchers[topic]
+
+    def readers(self, partition: TopicPartition) -> Iterator[tuple[Subscriber, Cursor]]:
+        """Subscribers that have this partition, with their cursors there."""
+        for subscriber in self.matcher(partition[0]).subscribers:
+            cursor = subscriber.cursors.get(partition)
+            if cursor is not None:
+                yield subscriber, cursor
+
+    def cursor_count(self) -> int:
+        return sum(len(subscriber.cursors) for subscriber in self.subscribers.values())
 
     def register(self, wanted: Subscription, bounds: Bounds, now: float) -> Subscriber:
         """A new subscriber. `bounds` must hold every partition there is: what is missing counts as newer."""
@@ -43,12 +56,12 @@ class Roster:
     def adopt(self, subscriber: Subscriber) -> None:
         """Serve a subscriber that was just made or restored."""
         self.subscribers[subscriber.sid] = subscriber
-        for topic, _ in subscriber.cursors:
+        for topic in {topic for topic, _ in subscriber.cursors}:
             self.matcher(topic).add(subscriber)
 
     def forget(self, subscriber: Subscriber) -> None:
         self.subscribers.pop(subscriber.sid, None)
-        for topic, _ in subscriber.cursors:
+        for topic in {topic for topic, _ in subscriber.cursors}:
             self.matcher(topic).remove(subscriber)
 
     def discover(self, partition: TopicPartition, start: int) -> list[Subscriber]:
@@ -65,7 +78,7 @@ class Roster:
         subscriber.clear_ready()
         subscriber.wanted = wanted
         subscriber.dirty = True
-        for topic, _ in subscriber.cursors:
+        for topic in {topic for topic, _ in subscriber.cursors}:
             self.matcher(topic).add(subscriber)
 
     def reset(self, subscriber: Subscriber, bounds: Bounds) -> None:
@@ -93,4 +106,5 @@ class Roster:
         if live and wanted.historic and not expedite:
             cursor.spans.add(start, high)
         subscriber.add(cursor)
+        cursor.changed()
         return True

@@ -3,30 +3,31 @@
 Ties the pure scheduler to a log, a journal and a clock. Start and stop with `start()` and `close()`.
 """
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dispatcher_sdk.models import BinaryEvent, SimulatedConsumer
 
+from dispatcher.delivery.batches import Batch
 from dispatcher.delivery.blocks import BlockCache
 from dispatcher.delivery.checkpoint import Checkpoint
+from dispatcher.delivery.deadletters import DeadLetters
 from dispatcher.delivery.figures import export
 from dispatcher.delivery.following import Following
 from dispatcher.delivery.giveup import GiveUp, StatusPublisher
-from dispatcher.delivery.handout import Batch, Handout
-from dispatcher.delivery.leases import parse_token
+from dispatcher.delivery.handout import Handout
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.reading import Reader
+from dispatcher.delivery.registry import Registry
 from dispatcher.delivery.rules import first_rejection
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.signals import Signals
-from dispatcher.delivery.subscribers import Subscriber, subscriber_id, wants_topic
+from dispatcher.delivery.subscribers import Subscriber
+from dispatcher.delivery.ticking import Ticking
 from dispatcher.errors import NotFound, Unavailable
-from dispatcher.eventlog.base import EventLog, Journal, LogUnavailable, TopicPartition, UnknownTopic
+from dispatcher.eventlog.base import EventLog, Fenced, Journal, LogUnavailable, UnknownTopic
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import header_of
 from dispatcher.hooks.types import EventFilter, HeaderFilter, Subscription
@@ -34,12 +35,9 @@ from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-TICK_SECONDS = 0.25
-CHECKPOINT_SECONDS = 1.0
-POSITION_SECONDS = 5.0
 SIMULATED_SECONDS = 24 * 3600.0
-FORGET_SECONDS = 30 * 24 * 3600.0
 SIMULATED_FILTERS = ("FilterTooDeep", "FilterConsumerRules")
+FORGET_SECONDS = 30 * 24 * 3600.0
 
 
 class Delivery:
@@ -61,65 +59,65 @@ class Delivery:
         forget_seconds: float = FORGET_SECONDS,
     ) -> None:
         self._log = log
-        self._names = names
+        self._status_topic = names.system("status")
         self._clock = clock
         self._header_filters = header_filters
-        self._forget_seconds = forget_seconds
-        self._known: dict[str, int] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._tick_task: asyncio.Task[None] | None = None
-        self._next_write = self._next_positions = 0.0
-        self.scheduler = Scheduler(
+        self.scheduler = scheduler = Scheduler(
             names=names,
             filters=header_filters,
             limits=limits or Limits(),
             metrics=metrics,
             serving_since=clock(),
         )
-        export(self.scheduler, metrics)
+        export(scheduler, metrics)
         cache = BlockCache(cache_bytes)
-        reader = Reader(log, cache, metrics)
+        self._reader = Reader(log, cache, metrics)
         self._signals = Signals(log, names, clock)
-        self._pause = Pause()
-        self._checkpoint = Checkpoint(journal, self.scheduler)
-        self._following = Following(log, self.scheduler, cache, self._signals, self._pause, metrics)
-        self._give_up = GiveUp(log, names, self.scheduler, reader, publisher, metrics, clock)
-        self._handout = Handout(self.scheduler, reader, event_filters, self._give_up, metrics, clock)
+        self._pause = Pause(self._wake_tasks)
+        self._checkpoint = Checkpoint(journal, scheduler)
+        self._following = Following(log, scheduler, cache, self._pause, metrics)
+        self._registry = Registry(log, names, scheduler, self._checkpoint, self._pause, clock, forget_seconds)
+        letters = DeadLetters(log, names, clock)
+        self._ticking = Ticking(
+            log,
+            scheduler,
+            self._registry,
+            self._following,
+            self._checkpoint,
+            GiveUp(scheduler, self._reader, letters, publisher, metrics, clock),
+            self._pause,
+            clock,
+        )
+        self._handout = Handout(scheduler, self._reader, event_filters, self._pause, self._make_ready, metrics, clock)
 
     # ---- life
 
     async def start(self) -> None:
         """Take over what the journal knows, catch up with statuses, then serve."""
+        count = self._log.topics().get(self._status_topic, 0)
+        self.scheduler.statuses = frozenset((self._status_topic, number) for number in range(count))
         restored = await self._checkpoint.restore()
         self._pause.begin(restored.paused_at)
-        statuses = self._partitions({self._names.system("status"): self._log.topics()})
-        everything = [
-            partition for subscriber in self.scheduler.roster.subscribers.values() for partition in subscriber.cursors
-        ]
-        for partition, (_, high) in (await self._log.bounds(list({*everything, *statuses}))).items():
-            self.scheduler.known_end[partition] = high
-        await self._discover()
-        await self._following.start(statuses, restored.oldest)
-        self._tick_task = asyncio.create_task(self._tick(), name="delivery tick")
+        await self._registry.discover()
+        await self._following.start(restored.oldest)
+        self._ticking.start()
 
     def drain(self) -> None:
         """Let every waiting poll answer with what it has; later ones do not wait."""
         self._handout.drain()
         for subscriber in self.scheduler.roster.subscribers.values():
-            subscriber.wake(len(subscriber.waiters))
+            subscriber.wake_all()
 
     async def close(self) -> None:
         """Write the last checkpoint."""
         self.drain()
-        if self._tick_task is not None:
-            self._tick_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._tick_task
-            self._tick_task = None
-            await self._following.close()
+        served = await self._ticking.close()
+        await self._following.close()
+        await self._reader.close()
+        if served:
             try:
                 await self._checkpoint.write(self._pause.began_at, positions=True)
-            except LogUnavailable:
+            except (LogUnavailable, Fenced):
                 log.exception("the last checkpoint could not be written: a restart repeats a little")
 
     # ---- for the API
@@ -137,20 +135,22 @@ class Delivery:
 
         The caller must say what became of the batch: `delivered()` or `give_back()`.
         """
-        now = self._clock()
-        if wanted.task and self._pause.is_on(now):
+        if wanted.task and self._pause.is_on(self._clock()):
             return Batch.paused()
+        if self._ticking.fenced:
+            raise Unavailable("another dispatcher serves these subscribers now")
         try:
-            subscriber = await self._subscriber(wanted, reset)
+            subscriber = await self._registry.subscriber(wanted, reset)
             subscriber.polls += 1
             try:
-                await self._ready_to_read(subscriber, now)
-                return await self._handout.collect(subscriber, count, deadline, lease_seconds)
+                return await self._handout.collect(subscriber, wanted, count, deadline, lease_seconds)
             finally:
                 subscriber.polls -= 1
                 subscriber.seen_at = self._clock()
         except (LogUnavailable, UnknownTopic) as problem:
             raise Unavailable(f"the event log cannot be read now: {problem}") from problem
+        except Fenced as problem:
+            raise Unavailable("another dispatcher serves these subscribers now") from problem
 
     async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]:
         """Which subscribers of the last 24 h would be given this event, and which filter says no."""
@@ -169,7 +169,7 @@ class Delivery:
 
     async def release(self, token: str, after: float) -> None:
         """Give a lease back: due again in `after` seconds. Raises NotFound, Unavailable."""
-        if parse_token(token) is None:
+        if self.scheduler.find(token) is None:
             raise NotFound("no such lease: the token is not one that this dispatcher gave out")
         await self._signals.release(token, after)
 
@@ -177,106 +177,22 @@ class Delivery:
         """Stop handing out jobs for ten minutes; durable when this returns. Raises Unavailable."""
         self._pause.begin(await self._signals.pause())
 
-    # ---- subscribers
+    # ---- what a poll needs before it looks
 
-    async def _subscriber(self, wanted: Subscription, reset: bool) -> Subscriber:
-        sid = subscriber_id(wanted)
-        subscriber = self.scheduler.roster.subscribers.get(sid)
-        if subscriber is None or reset:
-            async with self._locks.setdefault(sid, asyncio.Lock()):
-                subscriber = self.scheduler.roster.subscribers.get(sid)
-                if subscriber is None:
-                    subscriber = await self._register(wanted)
-                elif reset:
-                    self.scheduler.roster.reset(subscriber, await self._bounds_for(wanted))
-                    subscriber.idle = True
-                    await self._checkpoint.write_one(subscriber)
-            self._locks.pop(sid, None)
-        if subscriber.wanted != wanted:
-            self.scheduler.roster.change_filters(subscriber, wanted)
-        return subscriber
-
-    async def _register(self, wanted: Subscription) -> Subscriber:
-        """The snapshot of what is older than this subscriber is durable before it is answered."""
-        subscriber = self.scheduler.roster.register(wanted, await self._bounds_for(wanted), self._clock())
-        try:
-            await self._checkpoint.write_one(subscriber)
-        except BaseException:
-            self.scheduler.roster.forget(subscriber)
-            raise
-        log.info("subscriber registered", extra={"plugin": wanted.name, "action": "register", "sid": subscriber.sid})
-        return subscriber
-
-    async def _bounds_for(self, wanted: Subscription) -> dict[TopicPartition, tuple[int, int]]:
-        topics = {
-            topic: count
-            for topic, count in self._log.topics().items()
-            if (name := self._names.parse(topic)) is not None and wants_topic(wanted, name)
-        }
-        partitions = [(topic, number) for topic, count in topics.items() for number in range(count)]
-        return dict(await self._log.bounds(partitions))
-
-    async def _ready_to_read(self, subscriber: Subscriber, now: float) -> None:
-        if subscriber.idle or not subscriber.cursors.keys() <= self.scheduler.position.keys():
-            subscriber.idle = False
-            await self._following.follow(subscriber.cursors)
-        if subscriber.wanted.task and self._pause.is_skipped(now, subscriber.skipped_pause):
-            bounds = await self._log.bounds(list(subscriber.cursors))
-            self.scheduler.skip_to_end(subscriber, bounds)
-            subscriber.skipped_pause = self._pause.began_at
-            subscriber.dirty = True
-        self.scheduler.touch(subscriber, now)
-
-    # ---- time
-
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(TICK_SECONDS)
-            try:
-                await self._step()
-            except LogUnavailable as problem:
-                log.warning("the log is away: %s", problem, extra={"action": "tick"})
-            except Exception:
-                log.exception("delivery tick failed", extra={"action": "tick"})
-
-    async def _step(self) -> None:
+    async def _make_ready(self, subscriber: Subscriber, wanted: Subscription) -> None:
+        """The tail reads for it, and what a pause let pile up is skipped."""
         now = self._clock()
-        if self._log.topics() != self._known:
-            await self._discover()
-        gone = self.scheduler.expire(now, self._following.caught_up_at())
-        self._give_up.add(gone)
-        await self._give_up.work_off(self.scheduler.unreadable.take())
-        if self.scheduler.detach_idle(now):
-            await self._following.drop_unwanted()
-            await self._forget_lost(now)
-        if now >= self._next_write:
-            self._next_write = now + CHECKPOINT_SECONDS
-            positions = now >= self._next_positions
-            if positions:
-                self._next_positions = now + POSITION_SECONDS
-            await self._checkpoint.write(self._pause.began_at, positions=positions)
+        self.scheduler.touch(subscriber, now)
+        await self._following.follow(subscriber)
+        if wanted.task and self._pause.is_skipped(now, subscriber.skipped_pause):
+            bounds = await self._log.bounds(list(subscriber.cursors))
+            if self._pause.is_skipped(now, subscriber.skipped_pause):  # once, however many polls ask
+                self.scheduler.skip_to_end(subscriber, bounds)
+                subscriber.skipped_pause = self._pause.began_at
+                subscriber.dirty = True
 
-    async def _discover(self) -> None:
-        """Partitions made since the last look: all of each is for every subscriber that wants its topic."""
-        topics = dict(self._log.topics())
-        fresh = [
-            (topic, number) for topic, count in topics.items() for number in range(self._known.get(topic, 0), count)
-        ]
-        bounds = await self._log.bounds(fresh)
-        for partition, (start, _) in bounds.items():
-            for subscriber in self.scheduler.roster.discover(partition, start):
-                if not subscriber.idle:
-                    await self._following.follow([partition])
-                    subscriber.wake(len(subscriber.waiters))
-        self._known = topics
-
-    async def _forget_lost(self, now: float) -> None:
-        """Subscribers that nobody has asked for in weeks go, as old consumer groups do."""
-        for subscriber in list(self.scheduler.roster.subscribers.values()):
-            if subscriber.idle and not subscriber.polls and now - subscriber.seen_at > self._forget_seconds:
-                await self._checkpoint.forget(subscriber)
-                self.scheduler.roster.forget(subscriber)
-
-    def _partitions(self, topics: dict[str, object]) -> list[TopicPartition]:
-        known = self._log.topics()
-        return [(topic, number) for topic in topics for number in range(known.get(topic, 0))]
+    def _wake_tasks(self) -> None:
+        """Polls for jobs end when a pause begins."""
+        for subscriber in self.scheduler.roster.subscribers.values():
+            if subscriber.wanted.task:
+                subscriber.wake_all()

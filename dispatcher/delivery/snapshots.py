@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from dispatcher.delivery.cursors import Cursor
-from dispatcher.delivery.leases import Lease
+from dispatcher.delivery.leases import Lease, new_secret
 from dispatcher.delivery.spans import Spans
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.eventlog.base import TopicPartition
@@ -25,6 +25,7 @@ class Registration:
     registered_at: float
     seen_at: float
     skipped_pause: float
+    secret: str = ""
 
 
 class LeaseRecord(msgspec.Struct, array_like=True):
@@ -34,6 +35,32 @@ class LeaseRecord(msgspec.Struct, array_like=True):
     renewed_at: float
     due_at: float
     reason: str
+    failed: int = 0
+    ending: bool = False
+
+    @classmethod
+    def of(cls, offset: int, lease: Lease) -> "LeaseRecord":
+        return cls(
+            offset,
+            lease.attempt,
+            lease.seconds,
+            lease.renewed_at,
+            lease.due_at,
+            lease.reason,
+            lease.failed,
+            lease.ending,
+        )
+
+    def lease(self) -> Lease:
+        return Lease(
+            self.attempt,
+            self.seconds,
+            self.renewed_at,
+            due_at=self.due_at,
+            failed=self.failed,
+            reason=self.reason,
+            ending=self.ending,
+        )
 
 
 class CursorRecord(msgspec.Struct, array_like=True):
@@ -49,7 +76,8 @@ class CursorRecord(msgspec.Struct, array_like=True):
 
 
 class Positions(msgspec.Struct):
-    """Where the tail was when the cursors of this slot were written. Rows of (topic, partition, offset)."""
+    """Where the tail was when the cursors of this slot were written. Rows of (topic, partition, offset): statuses,
+    and what attached cursors read."""
 
     tail: list[tuple[str, int, int]] = []
     paused_at: float = 0.0
@@ -74,6 +102,7 @@ def pack_subscriber(subscriber: Subscriber) -> bytes:
             subscriber.registered_at,
             subscriber.seen_at,
             subscriber.skipped_pause,
+            subscriber.secret,
         )
     )
 
@@ -90,10 +119,7 @@ def pack_cursor(cursor: Cursor, epoch: int, position: int | None) -> bytes:
             cursor.attached,
             -1 if open_from is None else open_from,
             list(cursor.unseen()),
-            [
-                LeaseRecord(offset, lease.attempt, lease.seconds, lease.renewed_at, lease.due_at, lease.reason)
-                for offset, lease in sorted(cursor.leases.items())
-            ],
+            [LeaseRecord.of(offset, lease) for offset, lease in sorted(cursor.leases.items())],
         )
     )
 
@@ -114,7 +140,10 @@ def unpack_slot(state: dict[bytes, bytes]) -> tuple[list[Subscriber], Positions]
         record = msgspec.msgpack.decode(value, type=CursorRecord)
         subscriber = subscribers.get(sid)
         if subscriber is not None and record.epoch == subscriber.epoch:
-            subscriber.add(_unpack_cursor((topic, int(number)), record, tail))
+            cursor = _unpack_cursor((topic, int(number)), record, tail)
+            subscriber.add(cursor)
+            if record.attached:
+                cursor.changed()  # it is attached no more: that must be written before positions move on
     return list(subscribers.values()), positions
 
 
@@ -131,8 +160,10 @@ def _unpack_subscriber(sid: str, value: bytes) -> Subscriber:
         registered_at=record.registered_at,
         seen_at=record.seen_at,
         epoch=record.epoch,
+        secret=record.secret or new_secret(),
         skipped_pause=record.skipped_pause,
-        dirty=False,
+        dirty=not record.secret,
+        written_seen_at=record.seen_at,
     )
 
 
@@ -147,9 +178,5 @@ def _unpack_cursor(partition: TopicPartition, record: CursorRecord, tail: dict[T
         live=record.live,
         spans=Spans(record.spans),
         open_from=open_from,
-        leases={
-            row.offset: Lease(row.attempt, row.seconds, row.renewed_at, due_at=row.due_at, reason=row.reason)
-            for row in record.leases
-        },
-        dirty=record.attached,  # it is attached no more: that must be written before positions move on
+        leases={row.offset: row.lease() for row in record.leases},
     )

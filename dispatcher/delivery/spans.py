@@ -1,6 +1,6 @@
 """Sets of offsets kept as sorted, disjoint, half-open ranges."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 
@@ -29,37 +29,37 @@ class Spans:
         """How many offsets, not how many ranges."""
         return sum(self._ends) - sum(self._starts)
 
-    def first(self) -> tuple[int, int]:
-        return self._starts[0], self._ends[0]
+    @property
+    def end(self) -> int:
+        """One past the last offset; 0 when empty."""
+        return self._ends[-1] if self._ends else 0
+
+    def first_from(self, low: int) -> int | None:
+        """The first offset at or past `low`."""
+        index = bisect_right(self._ends, low)
+        return max(self._starts[index], low) if index < len(self._starts) else None
 
     def add(self, start: int, end: int) -> None:
         """Join [start, end) to the set; touching ranges melt together."""
         if start >= end:
             return
-        low = bisect_right(self._starts, start)
-        if low and self._ends[low - 1] >= start:
-            low -= 1
-            start = self._starts[low]
-        high = low
-        while high < len(self._starts) and self._starts[high] <= end:
-            end = max(end, self._ends[high])
-            high += 1
+        low = bisect_left(self._ends, start)
+        high = bisect_right(self._starts, end)
+        if low < high:
+            start = min(start, self._starts[low])
+            end = max(end, self._ends[high - 1])
         self._starts[low:high] = [start]
         self._ends[low:high] = [end]
 
     def remove(self, start: int, end: int) -> int:
         """Take [start, end) out; gives how many offsets were there."""
-        gone = 0
-        index = max(bisect_right(self._starts, start) - 1, 0)
-        while index < len(self._starts) and self._starts[index] < end:
-            low, high = self._starts[index], self._ends[index]
-            cut_low, cut_high = max(low, start), min(high, end)
-            if cut_low >= cut_high:
-                index += 1
-                continue
-            gone += cut_high - cut_low
-            rest = [(a, b) for a, b in ((low, cut_low), (cut_high, high)) if a < b]
-            self._starts[index : index + 1] = [a for a, _ in rest]
-            self._ends[index : index + 1] = [b for _, b in rest]
-            index += len(rest)
-        return gone
+        low = bisect_right(self._ends, start)
+        high = bisect_left(self._starts, end)
+        if start >= end or low >= high:
+            return 0
+        first, last = self._starts[low], self._ends[high - 1]
+        gone = sum(self._ends[low:high]) - sum(self._starts[low:high])
+        rest = [(a, b) for a, b in ((first, start), (end, last)) if a < b]
+        self._starts[low:high] = [a for a, _ in rest]
+        self._ends[low:high] = [b for _, b in rest]
+        return gone - sum(b - a for a, b in rest)

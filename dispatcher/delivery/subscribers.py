@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from dispatcher.delivery.cursors import Cursor, Lane
+from dispatcher.delivery.cursors import LANES, Agenda, Cursor, Lane
+from dispatcher.delivery.leases import new_secret
 from dispatcher.eventlog.base import SLOTS, TopicPartition
 from dispatcher.eventlog.topics import TopicName
 from dispatcher.hooks.types import Subscription
@@ -51,6 +52,10 @@ def wants_topic(wanted: Subscription, topic: TopicName) -> bool:
     )
 
 
+DUE_AT_LEAST = 1_000
+"""Size of the heap of redeliveries below which nobody looks for entries that mean nothing any more."""
+
+
 @dataclass(slots=True, eq=False)
 class Subscriber:
     """In-memory state of one subscriber; everything that must survive is in the cursors and these few fields."""
@@ -59,11 +64,14 @@ class Subscriber:
     wanted: Subscription
     registered_at: float
     epoch: int = 0
+    secret: str = field(default_factory=new_secret)
+    """Seals its tokens."""
     seen_at: float = 0.0
     """Unix seconds of the last poll."""
     skipped_pause: float = 0.0
     """The pause whose events this subscriber has skipped already."""
     cursors: dict[TopicPartition, Cursor] = field(default_factory=dict)
+    agenda: Agenda = field(default_factory=Agenda)
     lanes: tuple[deque[tuple[Cursor, int]], ...] = field(default_factory=lambda: (deque(), deque(), deque()))
     due: list[tuple[float, int, Cursor, int]] = field(default_factory=list)
     filtered: dict[str, int] = field(default_factory=dict)
@@ -75,49 +83,90 @@ class Subscriber:
     """Nobody has asked for a while: nothing is read or decided for it."""
     dirty: bool = True
     """The registration itself must be written."""
-    turn: int = 0
+    written_seen_at: float = 0.0
+    revision: int = 0
+    """Counts the moments at which the tail may have stopped to read what this subscriber wants."""
+    followed: int = -1
+    """The revision for which the tail was last told."""
+    has_source: bool = False
+    has_expedite: bool = False
     places: dict[tuple[str, int], Cursor] = field(default_factory=dict)
     """Cursors by (topic id, partition), as tokens name them."""
+    _turn: int = 0
+    _due_limit: int = DUE_AT_LEAST
 
     @property
     def leases(self) -> bool:
         """Its events are leased until a final status (active fetch of binary events)."""
         return self.wanted.task and self.wanted.model == "binary"
 
+    @property
+    def slot(self) -> int:
+        return slot_of(self.sid)
+
+    # ---- cursors
+
     def add(self, cursor: Cursor) -> None:
+        cursor.agenda = self.agenda
         self.cursors[cursor.partition] = cursor
         self.places[cursor.topic_id, cursor.partition[1]] = cursor
+        self.has_expedite |= cursor.expedite
+        self.has_source |= not cursor.expedite
+        self.revision += 1
+        if cursor.leases:
+            self.agenda.leased[cursor] = None
+        cursor.lag()
 
     def clear(self) -> None:
         """Forget every cursor and queue."""
         self.clear_ready()
         self.cursors.clear()
+        self.agenda = Agenda()  # what was handed out before keeps its cursor, and that must not be noticed here
         self.places.clear()
         self.due.clear()
         self.filtered.clear()
+        self.has_source = self.has_expedite = False
+        self.revision += 1
 
-    @property
-    def slot(self) -> int:
-        return slot_of(self.sid)
+    def leave(self) -> None:
+        """Nobody asks any more: what was decided is undecided again."""
+        self.idle = True
+        self.revision += 1
+        self.clear_ready()
 
-    def ready_count(self) -> int:
-        return sum(len(lane) for lane in self.lanes)
+    def missing_lanes(self) -> Iterator[str]:
+        """Subscriptions that have no partition to read yet."""
+        if self.wanted.expedite and not self.has_expedite:
+            yield "expedite"
+        if self.wanted.live and not self.has_source:
+            yield "live"
+        if self.wanted.historic and not self.has_source:
+            yield "historic"
 
     def lease_count(self) -> int:
-        return sum(len(cursor.leases) for cursor in self.cursors.values())
+        return sum(len(cursor.leases) for cursor in self.agenda.leased)
+
+    def out_count(self) -> int:
+        """Leases and events on their way to clients."""
+        agenda = self.agenda
+        for cursor in [cursor for cursor in agenda.leased if not cursor.leases and not cursor.held]:
+            del agenda.leased[cursor]
+        return sum(len(cursor.leases) + len(cursor.held) for cursor in agenda.leased)
+
+    # ---- queues
+
+    def has_ready(self) -> bool:
+        return any(self.lanes)
 
     def push(self, cursor: Cursor, offset: int) -> None:
         cursor.ready.add(offset)
-        cursor.dirty = True
+        cursor.changed()
         self.lanes[cursor.lane(offset)].append((cursor, offset))
 
     def push_front(self, cursor: Cursor, offset: int) -> None:
         cursor.ready.add(offset)
+        cursor.changed()
         self.lanes[cursor.lane(offset)].appendleft((cursor, offset))
-
-    def push_due(self, when: float, cursor: Cursor, offset: int) -> None:
-        self.turn += 1
-        heapq.heappush(self.due, (when, self.turn, cursor, offset))
 
     def pop_ready(self, lane: Lane) -> tuple[Cursor, int] | None:
         """Next ready offset; entries that were finalised meanwhile are passed over."""
@@ -130,10 +179,30 @@ class Subscriber:
         return None
 
     def clear_ready(self) -> None:
-        for cursor in self.cursors.values():
-            cursor.return_ready()
-        for lane in self.lanes:
-            lane.clear()
+        for lane in LANES:
+            for cursor, _ in self.lanes[lane]:
+                cursor.return_ready()
+            self.lanes[lane].clear()
+
+    def push_due(self, when: float, cursor: Cursor, offset: int) -> None:
+        self._turn += 1
+        heapq.heappush(self.due, (when, self._turn, cursor, offset))
+        if len(self.due) > self._due_limit:
+            self._forget_finished()
+
+    def pop_due(self, now: float) -> tuple[float, Cursor, int] | None:
+        """The next entry whose time has come; it may be about a lease that is finished."""
+        if not self.due or self.due[0][0] > now:
+            return None
+        when, _, cursor, offset = heapq.heappop(self.due)
+        return when, cursor, offset
+
+    def _forget_finished(self) -> None:
+        self.due = [entry for entry in self.due if _is_due(*entry)]
+        heapq.heapify(self.due)
+        self._due_limit = max(DUE_AT_LEAST, 2 * len(self.due))
+
+    # ---- counts and waiters
 
     def count_rejected(self, reason: str, times: int = 1) -> None:
         self.filtered[reason] = self.filtered.get(reason, 0) + times
@@ -142,20 +211,17 @@ class Subscriber:
         counts, self.filtered = self.filtered, {}
         return counts
 
-    def missing_lanes(self) -> Iterator[str]:
-        """Subscriptions that have no partition to read yet."""
-        has_source = any(not cursor.expedite for cursor in self.cursors.values())
-        has_expedite = any(cursor.expedite for cursor in self.cursors.values())
-        if self.wanted.expedite and not has_expedite:
-            yield "expedite"
-        if self.wanted.live and not has_source:
-            yield "live"
-        if self.wanted.historic and not has_source:
-            yield "historic"
-
     def wake(self, times: int = 1) -> None:
         while self.waiters and times > 0:
             waiter = self.waiters.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 times -= 1
+
+    def wake_all(self) -> None:
+        self.wake(len(self.waiters))
+
+
+def _is_due(when: float, _: int, cursor: Cursor, offset: int) -> bool:
+    lease = cursor.leases.get(offset)
+    return lease is not None and lease.due_at == when

@@ -1,5 +1,7 @@
 """Reading a record's header: from its tag, or from its value when somebody else wrote it without one."""
 
+from collections import OrderedDict
+
 import msgspec
 from dispatcher_sdk.models import MODELS, InvalidMessage, decode
 
@@ -35,19 +37,24 @@ def read_header(topic: TopicName | None, record: Record) -> Header | None:
 
 
 class Unreadable:
-    """Records that nobody can read: counted, remembered once each, reported by the service to the dead letters."""
+    """Records that nobody can read: counted, and remembered so that each is reported once, however many meet it.
+
+    The oldest are forgotten where there are more than `remember`; what is reported twice has the same key.
+    """
 
     def __init__(self, metrics: Metrics, remember: int = 10_000) -> None:
         self._metrics = metrics
         self._remember = remember
-        self._seen: set[tuple[TopicPartition, int]] = set()
+        self._seen: OrderedDict[tuple[TopicPartition, int], None] = OrderedDict()
         self._fresh: list[tuple[TopicPartition, int]] = []
 
     def report(self, partition: TopicPartition, offset: int) -> None:
         place = (partition, offset)
-        if place in self._seen or len(self._seen) >= self._remember:
+        if place in self._seen:
             return
-        self._seen.add(place)
+        self._seen[place] = None
+        if len(self._seen) > self._remember:
+            self._seen.popitem(last=False)
         self._fresh.append(place)
         self._metrics.dropped.labels("undecodable").inc()
 

@@ -1,0 +1,123 @@
+"""What has to be done without anybody asking: look for topics, expire leases, give up, write the journal."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from dispatcher.delivery.checkpoint import Checkpoint
+from dispatcher.delivery.following import Following
+from dispatcher.delivery.giveup import GiveUp
+from dispatcher.delivery.pause import Pause
+from dispatcher.delivery.registry import Registry
+from dispatcher.delivery.scheduler import Scheduler
+from dispatcher.eventlog.base import EventLog, Fenced, LogUnavailable
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 0.25
+CHECKPOINT_SECONDS: Final = 1.0
+POSITION_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0
+
+
+class Ticking:
+    """One task. A step that fails costs no other step; it is done again at the next tick.
+
+    How often is measured by the loop's clock, which never goes back; leases are measured by `clock`.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        scheduler: Scheduler,
+        registry: Registry,
+        following: Following,
+        checkpoint: Checkpoint,
+        give_up: GiveUp,
+        pause: Pause,
+        clock: Callable[[], float],
+    ) -> None:
+        self._log = log
+        self._scheduler = scheduler
+        self._registry = registry
+        self._following = following
+        self._checkpoint = checkpoint
+        self._give_up = give_up
+        self._pause = pause
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._next_write = self._next_positions = self._next_look = 0.0
+        self.fenced = False
+        """Another process has taken over: nothing is written or handed out any more."""
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="delivery tick")
+
+    async def close(self) -> bool:
+        """Tells whether there is something to be written at the end."""
+        if self._task is None:
+            return False
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None
+        return not self.fenced
+
+    async def _run(self) -> None:
+        steps: list[Callable[[], Awaitable[None]]] = [
+            self._registry.discover,
+            self._expire,
+            self._give_up.work_off,
+            self._detach,
+            self._look,
+            self._write,
+        ]
+        while not self.fenced:
+            await asyncio.sleep(TICK_SECONDS)
+            for step in steps:
+                await self._do(step)
+
+    async def _do(self, step: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await step()
+        except Fenced:
+            self.fenced = True
+            log.critical("another dispatcher has taken over; this one hands out nothing more")
+        except LogUnavailable as problem:
+            log.warning("the log is away: %s", problem, extra={"action": "tick"})
+        except Exception:
+            log.exception("delivery tick failed", extra={"action": "tick"})
+
+    async def _expire(self) -> None:
+        now = self._clock()
+        lost = self._scheduler.expire(now, self._following.caught_up_at())
+        self._give_up.add(lost, self._scheduler.unreadable.take())
+        self._scheduler.wake_due(now)
+
+    async def _detach(self) -> None:
+        if self._scheduler.detach_idle(self._clock()) or not self._following.aimed:
+            await self._following.drop_unwanted()
+
+    async def _look(self) -> None:
+        """Slow matters: who is gone for good, and how much waits for plugins that are away."""
+        now = asyncio.get_running_loop().time()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        await self._registry.forget_lost()
+        unfollowed = self._scheduler.unfollowed()
+        if unfollowed:
+            for partition, (_, high) in (await self._log.bounds(unfollowed)).items():
+                self._scheduler.known_end[partition] = high
+
+    async def _write(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._next_write:
+            return
+        self._next_write = now + CHECKPOINT_SECONDS
+        positions = now >= self._next_positions
+        if positions:
+            self._next_positions = now + POSITION_SECONDS
+        await self._checkpoint.write(self._pause.began_at, positions=positions)
