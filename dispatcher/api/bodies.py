@@ -4,32 +4,43 @@ import asyncio
 import logging
 import mmap
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
 
 from aiohttp import StreamReader, web
 
+from dispatcher.api.splitting import Buffer
 from dispatcher.errors import BadRequest, SlowSender, TooLarge, Unavailable
 
 SMALL: Final = 2 * 1024 * 1024
-"""Bodies up to this many bytes stay in memory."""
+"""Bodies up to this many bytes stay in memory, unless the memory for bodies is full."""
+CROWDED_SMALL: Final = 64 * 1024
+"""The same while it is full."""
 WRITE_SIZE: Final = 1024 * 1024
 
+log = logging.getLogger(__name__)
 
-class SpooledBody:
-    """A large body in an unnamed file, seen through `view`. Close it, or leave it as a context manager."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-        self.view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+def _nothing() -> None:
+    """There is nothing to release."""
+
+
+class Body:
+    """The bytes of one request, in memory or mapped from an unnamed file. Close it, or leave it as a context
+    manager."""
+
+    def __init__(self, data: Buffer, release: Callable[[], None] = _nothing) -> None:
+        self.data = data
+        self._release = release
 
     def __len__(self) -> int:
-        return len(self.view)
+        return len(self.data)
 
     def close(self) -> None:
-        self.view.close()
-        self._file.close()
+        release, self._release = self._release, _nothing
+        release()
 
     def __enter__(self) -> Self:
         return self
@@ -40,9 +51,20 @@ class SpooledBody:
         self.close()
 
 
-Body = bytes | SpooledBody
+class Memory:
+    """Counts what bodies hold in memory, so that thousands of senders that stop in the middle cost disk instead."""
 
-log = logging.getLogger(__name__)
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    @property
+    def full(self) -> bool:
+        return self._held >= self._limit
+
+    def hold(self, size: int) -> None:
+        """`size` bytes more, or fewer."""
+        self._held += size
 
 
 class BodyReader:
@@ -53,45 +75,43 @@ class BodyReader:
         *,
         max_bytes: int,
         stall_seconds: float,
-        memory_bytes: int = SMALL,
+        memory: Memory,
+        small_bytes: int = SMALL,
         spool_dir: Path | None = None,
     ) -> None:
-        """Bodies above `memory_bytes` go to a file in `spool_dir`."""
+        """Bodies above `small_bytes` go to a file in `spool_dir`."""
         self._max_bytes = max_bytes
-        self._memory_bytes = memory_bytes
+        self._small_bytes = small_bytes
         self._stall_seconds = stall_seconds
+        self._memory = memory
         self._spool_dir = spool_dir
 
     async def read(self, request: web.Request) -> Body:
-        """The whole body. Raises TooLarge, SlowSender, BadRequest (broken framing), and ConnectionError when the
-        client went away."""
-        declared = request.content_length
-        if declared is not None and declared > self._max_bytes:
-            raise self._too_large()
+        """The whole body. Raises TooLarge, SlowSender, BadRequest (broken framing), Unavailable (no room on disk),
+        and ConnectionError when the client went away."""
+        self._check(request.content_length or 0)
         stream = request.content
         if stream.is_eof():  # it came together with the headers, the usual case
-            return self._within(stream.read_nowait())
-        return await self._collect(stream)
+            data = stream.read_nowait()
+            self._check(len(data))
+            return Body(data)
+        arrival = _Arrival(self._memory, self._spool_dir)
+        try:
+            while chunk := await self._next(stream):
+                self._check(arrival.size + len(chunk))
+                await arrival.add(chunk, self._room(arrival.on_disk))
+            return await arrival.end()
+        finally:
+            arrival.close()
 
-    def _within(self, data: bytes) -> bytes:
-        if len(data) > self._max_bytes:
-            raise self._too_large()
-        return data
+    def _check(self, size: int) -> None:
+        if size > self._max_bytes:
+            raise TooLarge(f"the body is larger than {self._max_bytes} bytes")
 
-    def _too_large(self) -> TooLarge:
-        return TooLarge(f"the body is larger than {self._max_bytes} bytes")
-
-    async def _collect(self, stream: StreamReader) -> Body:
-        head: list[bytes] = []
-        size = 0
-        while chunk := await self._next(stream):
-            head.append(chunk)
-            size += len(chunk)
-            if size > self._max_bytes:
-                raise self._too_large()
-            if size > self._memory_bytes:
-                return await self._spool(head, size, stream)
-        return b"".join(head)
+    def _room(self, on_disk: bool) -> int:
+        """Bytes of one body that may be in memory now."""
+        usual = WRITE_SIZE if on_disk else self._small_bytes
+        return min(usual, CROWDED_SMALL) if self._memory.full else usual
 
     async def _next(self, stream: StreamReader) -> bytes:
         """The next piece; empty at the end."""
@@ -103,32 +123,73 @@ class BodyReader:
         except web.RequestPayloadError as problem:
             raise BadRequest(f"the body is not framed as its headers say: {problem}") from None
 
-    async def _spool(self, head: list[bytes], size: int, stream: StreamReader) -> SpooledBody:
+
+class _Arrival:
+    """One body on its way. `close` gives up what `end` has not handed on."""
+
+    def __init__(self, memory: Memory, spool_dir: Path | None) -> None:
+        self.size = 0
+        self._memory = memory
+        self._spool_dir = spool_dir
+        self._waiting: list[bytes] = []
+        self._pending = 0
+        self._file: IO[bytes] | None = None
+
+    @property
+    def on_disk(self) -> bool:
+        return self._file is not None
+
+    async def add(self, chunk: bytes, room: int) -> None:
+        """Take a piece; go to disk when more than `room` bytes are in memory. Raises Unavailable."""
+        self._waiting.append(chunk)
+        self.size += len(chunk)
+        self._pending += len(chunk)
+        self._memory.hold(len(chunk))
+        if self._pending > room:
+            await self._to_disk()
+
+    async def end(self) -> Body:
+        """Everything that was added. Raises Unavailable."""
+        if self._file is None:
+            held, self._pending = self._pending, 0
+            return Body(b"".join(self._waiting), lambda: self._memory.hold(-held))
+        await self._to_disk()
+        file, self._file = self._file, None
+        return _mapped(file)
+
+    def close(self) -> None:
+        self._forget()
+        if self._file is not None:
+            self._file.close()
+
+    def _forget(self) -> None:
+        self._memory.hold(-self._pending)
+        self._pending = 0
+        self._waiting.clear()
+
+    async def _to_disk(self) -> None:
         try:
-            file = tempfile.TemporaryFile(dir=self._spool_dir)  # noqa: SIM115 (SpooledBody owns it)
-            try:
-                await self._fill(file, head, size, stream)
-                return SpooledBody(file)
-            except BaseException:
-                file.close()
-                raise
-        except ConnectionError:
-            raise
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0, dir=self._spool_dir)  # noqa: SIM115
+            await asyncio.to_thread(_write, self._file, b"".join(self._waiting))
         except OSError as problem:
             log.error("a large body cannot be kept on disk: %s", problem, extra={"action": "spool"})
             raise Unavailable("no room on disk for a large body") from problem
+        self._forget()
 
-    async def _fill(self, file: IO[bytes], waiting: list[bytes], size: int, stream: StreamReader) -> None:
-        pending = size
-        while chunk := await self._next(stream):
-            waiting.append(chunk)
-            size += len(chunk)
-            pending += len(chunk)
-            if size > self._max_bytes:
-                raise self._too_large()
-            if pending >= WRITE_SIZE:
-                await asyncio.to_thread(file.write, b"".join(waiting))
-                waiting.clear()
-                pending = 0
-        await asyncio.to_thread(file.write, b"".join(waiting))
-        await asyncio.to_thread(file.flush)
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+
+
+def _mapped(file: IO[bytes]) -> Body:
+    """The body is all of `file`, which it owns."""
+    view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def release() -> None:
+        view.close()
+        file.close()
+
+    return Body(view, release)

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -10,7 +9,7 @@ from typing import Final
 from aiohttp import web
 from dispatcher_sdk.models import MODELS, AnyEvent
 
-from dispatcher.api.bodies import Body, BodyReader, SpooledBody
+from dispatcher.api.bodies import Body, BodyReader, Memory
 from dispatcher.api.collaborators import Delivery, Publisher
 from dispatcher.api.completion import Completion
 from dispatcher.api.incoming import LargeBody, avro_events, elements, few_elements, json_events
@@ -23,9 +22,11 @@ from dispatcher.errors import BadRequest, TooLarge, Unavailable
 from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.publish.outcome import Outcome
 
+LIGHT: Final = 16 * 1024
 HEAVY: Final = 256 * 1024
+MEDIUM_AT_ONCE: Final = 64
 HEAVY_AT_ONCE: Final = 4
-"""Decoded events take many times the bytes they came in, so bodies above HEAVY bytes take turns."""
+"""Decoded events take many times the bytes they came in, so bodies above LIGHT bytes take turns."""
 LARGEST_WITH_OK: Final = 32 * 1024 * 1024
 
 
@@ -61,16 +62,18 @@ def parse_post(async_ack: bool, raw: str) -> PostRequest:
 class EventRoutes:
     """`close` waits for publishes whose clients went away."""
 
-    def __init__(self, publisher: Publisher, delivery: Delivery, options: ApiOptions) -> None:
+    def __init__(self, publisher: Publisher, delivery: Delivery, options: ApiOptions, memory: Memory) -> None:
         self._publisher = publisher
         self._delivery = delivery
         self._bodies = BodyReader(
             max_bytes=options.post_max_bytes,
             stall_seconds=options.body_timeout,
+            memory=memory,
             spool_dir=options.spool_dir,
         )
         self._longest_event = 2 * options.event_max_bytes
         self._completion = Completion()
+        self._medium = asyncio.Semaphore(MEDIUM_AT_ONCE)
         self._heavy = asyncio.Semaphore(HEAVY_AT_ONCE)
         self._parse = lru_cache(maxsize=512)(lambda raw: parse_post(options.async_ack, raw))
 
@@ -83,11 +86,12 @@ class EventRoutes:
     async def post(self, request: web.Request) -> web.Response:
         wanted = self._parse(request.rel_url.raw_query_string)
         body = await self._bodies.read(request)
-        if isinstance(body, bytes) and len(body) <= HEAVY:
-            return await self._small(wanted, body)
+        if len(body) <= LIGHT:
+            with body:
+                return await self._light(wanted, bytes(body.data))
         return await self._completion.run(self._in_turn(wanted, body))
 
-    async def _small(self, wanted: PostRequest, body: bytes) -> web.Response:
+    async def _light(self, wanted: PostRequest, body: bytes) -> web.Response:
         if wanted.avro:
             return await self._publish(wanted, wanted.model, avro_events(wanted.model, body))
         return await self._publish(wanted, *json_events(wanted.model, elements(body)))
@@ -97,16 +101,17 @@ class EventRoutes:
         return publish_reply(model, outcome, wanted.include_ok)
 
     async def _in_turn(self, wanted: PostRequest, body: Body) -> web.Response:
-        """A heavy body; closes it."""
-        with body if isinstance(body, SpooledBody) else nullcontext():
-            async with self._heavy:
-                if isinstance(body, SpooledBody):
-                    return await self._in_chunks(wanted, body.view)
-                if wanted.avro:
-                    return await self._in_chunks(wanted, body)
-                parts = few_elements(body)
+        """A body that is not light; closes it."""
+        with body:
+            async with self._heavy if len(body) > HEAVY else self._medium:
+                data = body.data
+                if len(body) <= HEAVY:
+                    return await self._light(wanted, bytes(data))
+                if wanted.avro or not isinstance(data, bytes):
+                    return await self._in_chunks(wanted, data)
+                parts = few_elements(data)
                 if parts is None:
-                    return await self._in_chunks(wanted, body)
+                    return await self._in_chunks(wanted, data)
                 return await self._publish(wanted, *json_events(wanted.model, parts))
 
     async def _in_chunks(self, wanted: PostRequest, data: Buffer) -> web.Response:

@@ -17,6 +17,8 @@ class ApiOptions:
     longest_deadline: int = 300
     post_max_bytes: int = 256 * MIB
     """Largest body of a POST of events."""
+    bodies_memory_bytes: int = 128 * MIB
+    """Memory for bodies on their way. When it is full, all but small ones go to disk."""
     event_max_bytes: int = 3 * MIB
     """Largest single event that the log takes. A body's element of more than twice this is refused unread."""
     body_timeout: float = 60.0

@@ -7,6 +7,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from dispatcher.api.bodies import Memory
 from dispatcher.api.collaborators import Delivery, Publisher
 from dispatcher.api.events import EventRoutes
 from dispatcher.api.fetch import FetchRoutes
@@ -33,7 +34,8 @@ def build_app(
 ) -> web.Application:
     """The whole HTTP API. Starts and closes nothing but its own leftovers: collaborators are open before it
     serves and are closed after it."""
-    events = EventRoutes(publisher, delivery, options)
+    memory = Memory(options.bodies_memory_bytes)
+    events = EventRoutes(publisher, delivery, options, memory)
     app = web.Application(
         middlewares=[RequestMetrics(metrics, options.access_log).middleware(), error_middleware],
         handler_args={
@@ -46,7 +48,7 @@ def build_app(
         },
     )
     app.add_routes(events.routes())
-    app.add_routes(SimulateRoutes(delivery, options).routes())
+    app.add_routes(SimulateRoutes(delivery, options, memory).routes())
     app.add_routes(FetchRoutes(delivery, options).routes())
     app.add_routes(LeaseRoutes(delivery).routes())
     app.add_routes(streams_routes)

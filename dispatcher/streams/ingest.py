@@ -11,7 +11,7 @@ from dispatcher.hooks.types import ObjectStore, StreamId, Upload
 from dispatcher.streams.enriching import Enriching
 from dispatcher.streams.hashing import ALGORITHMS
 from dispatcher.streams.locks import KeyedLocks
-from dispatcher.streams.receive import Received
+from dispatcher.streams.receive import Crowd, Received
 from dispatcher.streams.spool import Spool
 
 
@@ -24,6 +24,7 @@ class Ingest:
         self._spool = spool
         self._enriching = enriching
         self._locks = locks
+        self._crowd = Crowd()
         self._finishing: set[asyncio.Task[Datastream]] = set()
 
     async def close(self) -> None:
@@ -38,7 +39,7 @@ class Ingest:
         if skip_identify and not expected:
             raise BadRequest(title="must supply sha256 when skipping identify")
         async with AsyncExitStack() as spooled:
-            file = Received(self._spool.fresh(), ("sha256",) if skip_identify else ALGORITHMS)
+            file = Received(self._spool.fresh(), ("sha256",) if skip_identify else ALGORITHMS, self._crowd)
             await spooled.enter_async_context(file)
             await _receive(file, pieces)
             upload = Upload(source, label, file.path, _described(file, label))

@@ -12,15 +12,31 @@ from dispatcher.streams.hashing import Hasher
 
 BLOCK = 1 << 20
 """Bytes gathered before they are hashed and written. One block is being filled while another is worked on."""
+BLOCKS = 64 << 20
+"""Bytes that the blocks of all uploads together may have; with many uploads each has smaller ones."""
+SMALLEST_BLOCK = 1 << 16
+
+
+class Crowd:
+    """Counts the uploads that are arriving."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    @property
+    def block(self) -> int:
+        """Bytes of a block of each."""
+        return max(SMALLEST_BLOCK, min(BLOCK, BLOCKS // max(1, self.size)))
 
 
 class Received:
     """A file being spooled: `async with Received(path, algorithms) as file`; removed at the end in any case."""
 
-    def __init__(self, path: Path, algorithms: Iterable[str]) -> None:
+    def __init__(self, path: Path, algorithms: Iterable[str], crowd: Crowd) -> None:
         self.path = path
         self._hasher = Hasher(algorithms)
         self._descriptor = -1
+        self._crowd = crowd
         self._busy: asyncio.Future[None] | None = None
 
     @property
@@ -42,10 +58,17 @@ class Received:
 
     async def take(self, pieces: AsyncIterator[bytes]) -> None:
         """Read everything. Raises OSError when the disk does not take it, and whatever `pieces` raises."""
+        self._crowd.size += 1
+        try:
+            await self._take(pieces)
+        finally:
+            self._crowd.size -= 1
+
+    async def _take(self, pieces: AsyncIterator[bytes]) -> None:
         block = bytearray()
         async for piece in pieces:
             block += piece
-            if len(block) >= BLOCK:
+            if len(block) >= self._crowd.block:
                 await self._hand_over(block)
                 block = bytearray()
         await self._hand_over(block, last=True)

@@ -1,11 +1,20 @@
 """Senders that are slow, leave, or do not keep to their own framing."""
 
+import asyncio
 import io
+import json
+from contextlib import AsyncExitStack
+from mmap import mmap
 from typing import Any
 
 import pytest
+from aiohttp import StreamReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.test_utils import make_mocked_request
 
-from dispatcher.api.bodies import SMALL
+from dispatcher.api.bodies import CROWDED_SMALL, SMALL, Body, BodyReader, Memory
+from dispatcher.api.events import HEAVY
+from dispatcher.errors import TooLarge
 
 HEAD = b"POST /api/v2/event?model=binary HTTP/1.1\r\nHost: x\r\n"
 
@@ -105,3 +114,57 @@ async def test_deep_nesting_in_a_large_body(api: Any) -> None:
         async with api.http.post("/api/v2/event?model=binary", data=io.BytesIO(body)) as response:
             assert (await api.error(response))[0] in (413, 422)
     assert await healthy(api)
+
+
+async def test_a_crowd_of_bodies_goes_to_disk_and_arrives_all_the_same(start: Any, binary: Any, tmp_path: Any) -> None:
+    """More memory than there is for bodies is wanted: everybody is served, and almost nothing is held."""
+    api = await start(bodies_memory_bytes=1, spool_dir=tmp_path)
+    body = json.dumps([binary()] * 200).encode()
+    assert CROWDED_SMALL < len(body) < HEAVY
+    async with AsyncExitStack() as stack:
+        sent = [await stack.enter_async_context(api.connection()) for _ in range(20)]
+        for _, writer in sent:
+            writer.write(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
+            await writer.drain()
+        assert await healthy(api)
+        for _, writer in sent:
+            writer.write(body[-1:])
+        for reader, _ in sent:
+            assert b" 200 " in await reader.readline()
+    assert len(api.publisher.events) == 20 * 200
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_bodies_hold_is_given_back(tmp_path: Any) -> None:
+    memory = Memory(200_000)
+    reader = BodyReader(max_bytes=400_000, stall_seconds=5, memory=memory, spool_dir=tmp_path)
+
+    async def read(*pieces: bytes) -> Body:
+        protocol = BaseProtocol(asyncio.get_running_loop())
+        protocol.connection_made(asyncio.Transport())
+        stream = StreamReader(protocol, 2**20, loop=asyncio.get_running_loop())
+        reading = asyncio.create_task(reader.read(make_mocked_request("POST", "/", payload=stream)))
+        await asyncio.sleep(0)
+        for piece in pieces:
+            stream.feed_data(piece)
+        stream.feed_eof()
+        return await reading
+
+    first = await read(b"a" * 150_000)
+    assert not memory.full
+    second = await read(b"b" * 100_000)
+    assert memory.full
+    third = await read(b"c" * 100_000)
+    assert [len(body) for body in (first, second, third)] == [150_000, 100_000, 100_000]
+    assert [type(body.data) for body in (first, second, third)] == [bytes, bytes, mmap]
+    with pytest.raises(TooLarge):
+        await read(b"d" * 390_000, b"d" * 20_000)
+    first.close()
+    first.close()
+    assert not memory.full
+    second.close()
+    third.close()
+    memory.hold(199_999)
+    assert not memory.full
+    memory.hold(1)
+    assert memory.full

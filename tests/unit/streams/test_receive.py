@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dispatcher.streams.receive import BLOCK, Received
+from dispatcher.streams.receive import BLOCK, Crowd, Received
 from dispatcher.streams.spool import Spool
 
 
@@ -23,7 +23,7 @@ async def test_bytes_arrive_whole_and_hashed_in_one_pass(tmp_path):
     body = os.urandom(1000) * 3000
     cuts = [0, 1, 70_000, 70_000, BLOCK + 5, 2 * BLOCK, len(body)]
     parts = [body[a:b] for a, b in pairwise(cuts)]
-    async with Received(tmp_path / "file", ["sha256"]) as file:
+    async with Received(tmp_path / "file", ["sha256"], Crowd()) as file:
         await file.take(pieces(*parts))
         assert file.path.read_bytes() == body
         assert file.size == len(body)
@@ -38,7 +38,7 @@ async def test_a_sender_that_breaks_off_leaves_nothing(tmp_path):
         raise ConnectionResetError
 
     with pytest.raises(ConnectionResetError):
-        async with Received(tmp_path / "file", ["sha256"]) as file:
+        async with Received(tmp_path / "file", ["sha256"], Crowd()) as file:
             await file.take(broken())
     assert list(tmp_path.iterdir()) == []
 
@@ -53,7 +53,7 @@ async def test_giving_up_leaves_nothing(tmp_path):
         await asyncio.Event().wait()
 
     async def receive():
-        async with Received(tmp_path / "file", ["sha256"]) as file:
+        async with Received(tmp_path / "file", ["sha256"], Crowd()) as file:
             await file.take(slow())
 
     task = asyncio.create_task(receive())
@@ -71,7 +71,7 @@ async def test_memory_is_bounded_by_blocks_even_for_tiny_pieces(tmp_path):
         for _ in range(BLOCK // 4):
             yield b"x"
 
-    async with Received(tmp_path / "file", ["md5"]) as file:
+    async with Received(tmp_path / "file", ["md5"], Crowd()) as file:
         await file.take(crumbs())
         assert file.size == BLOCK // 4
 
@@ -79,7 +79,7 @@ async def test_memory_is_bounded_by_blocks_even_for_tiny_pieces(tmp_path):
 async def test_a_full_disk_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(FileExistsError):
-        async with Received(tmp_path / "file", ["md5"]) as file:
+        async with Received(tmp_path / "file", ["md5"], Crowd()) as file:
             await file.take(pieces(b"x"))
 
 
@@ -136,3 +136,11 @@ def test_a_spool_in_a_file_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         Spool(Path(tmp_path / "file" / "spool")).open()
+
+
+def test_with_many_uploads_each_has_a_smaller_block():
+    crowd = Crowd()
+    sizes = []
+    for crowd.size in (0, 1, 64, 128, 100_000):
+        sizes.append(crowd.block)
+    assert sizes == [BLOCK, BLOCK, BLOCK, BLOCK // 2, 65_536]
