@@ -511,5 +511,5 @@ class DeliveryMachine(RuleBasedStateMachine):
             assert not missing, f"{name} never saw {missing}"
 
 
-DeliveryMachine.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+DeliveryMachine.TestCase.settings = settings(max_examples=300, stateful_step_count=50, deadline=None)
 TestDelivery = DeliveryMachine.TestCase
