@@ -55,7 +55,7 @@ async def test_every_job_ends_once_whoever_is_killed(lab: Lab, samples: Samples,
     victims = [lab.kill_server, lab.kill_runner, lab.kill_worker]
     lab.random.shuffle(victims)
     for finals, kill in zip(sorted(lab.random.sample(range(10, 240), 3)), victims, strict=True):
-        await lab.at(lambda saw, finals=finals: saw.finals >= finals, kill)
+        await lab.at(kill, finals=finals)
     assert await submit.ended(90) == 0
     log = await lab.settled()
     account = await lab.audit(log, samples)
@@ -73,7 +73,7 @@ async def test_what_submit_reports_survives_a_server_that_is_killed_again_and_ag
 ) -> None:
     submit = lab.submit(samples.folder)
     for moves in sorted(lab.random.sample(range(20, 600), 3)):
-        await lab.at(lambda saw, moves=moves: saw.moves >= moves, lab.kill_server)
+        await lab.at(lab.kill_server, moves=moves)
     assert await submit.ended(90) == 0
     log = await lab.settled(plugins=())
     account = await lab.audit(log, samples, plugins=())
@@ -94,8 +94,7 @@ async def test_sigterm_ends_a_busy_server_and_costs_nothing(lab: Lab, samples: S
     async def stop() -> None:
         lab.server.signal(signal.SIGTERM)
 
-    finals = lab.random.randrange(10, 200)
-    await lab.at(lambda saw: saw.finals >= finals, stop)
+    await lab.at(stop, finals=lab.random.randrange(10, 200))
     assert await lab.server.ended(DRAIN_SECONDS) == 0
     assert "Traceback" not in lab.server.said()
     await lab.start_server()
@@ -114,14 +113,14 @@ async def test_sigterm_of_busy_runners_frees_their_jobs_at_once(
     for plugin in PLUGINS:
         lab.start_runner(plugin.name, lease=LONG_LEASE)
     submit = lab.submit(samples.folder)
+
+    async def restart() -> None:
+        assert await lab.stop_runners() == []
+        for plugin in PLUGINS:
+            lab.start_runner(plugin.name, lease=LONG_LEASE)
+
     for finals in sorted(lab.random.sample(range(10, 240), 2)):
-
-        async def restart() -> None:
-            assert await lab.stop_runners() == []
-            for plugin in PLUGINS:
-                lab.start_runner(plugin.name, lease=LONG_LEASE)
-
-        await lab.at(lambda saw, finals=finals: saw.finals >= finals, restart)
+        await lab.at(restart, finals=finals)
     assert await submit.ended(90) == 0
     log = await lab.settled()
     account = await lab.audit(log, samples)

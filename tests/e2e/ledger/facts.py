@@ -62,13 +62,8 @@ def identity(model: str, event: Event) -> Identity:
         return Identity(model, source["name"], _seconds(source["timestamp"]), way)
     if model == "status":
         given = event["entity"]["input"]
-        return Identity(
-            model,
-            event["author"]["name"],
-            _seconds(event["timestamp"]),
-            (),
-            f"{event['entity']['status']} {given['dequeued']}",
-        )
+        said = f"{event['entity']['status']} {given['dequeued']}"
+        return Identity(model, event["author"]["name"], _seconds(event["timestamp"]), (), said)
     return Identity(model, event["author"]["name"], _seconds(event["timestamp"]), (), event["entity"]["name"])
 
 

@@ -17,7 +17,7 @@ from tests.e2e.ledger.facts import UNPACK_ZIP, URL_FINDER, Wants
 from tests.e2e.ledger.log import Log
 from tests.e2e.ledger.processes import Processes, Running
 from tests.e2e.ledger.samples import Samples
-from tests.e2e.ledger.witness import Testimony, Witness
+from tests.e2e.ledger.witness import Witness
 
 PLUGINS = (URL_FINDER, UNPACK_ZIP)
 ROOT = Path(__file__).parents[3]
@@ -87,11 +87,11 @@ class Lab:
         self.worker_kills += 1
         self.random.choice(workers).kill()
 
-    async def at(self, reached: Callable[[Testimony], bool], action: Callable[[], Awaitable[None]]) -> None:
-        """Do it a few exchanges after the moment when `reached` becomes true."""
-        await self.witness.until(reached)
-        moves = self.witness.saw.moves + self.random.randrange(12)
-        await self.witness.until(lambda saw: saw.moves >= moves)
+    async def at(self, action: Callable[[], Awaitable[None]], *, finals: int = 0, moves: int = 0) -> None:
+        """Do it a few exchanges after so many final statuses, or exchanges of any kind."""
+        await self.witness.until(lambda saw: saw.finals >= finals and saw.moves >= moves)
+        moment = self.witness.saw.moves + self.random.randrange(12)
+        await self.witness.until(lambda saw: saw.moves >= moment)
         await action()
 
     # ---- how it ends

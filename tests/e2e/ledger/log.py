@@ -7,7 +7,7 @@ import aiohttp
 
 from tests.e2e.ledger.facts import FINAL, Event, Wants, key_of, place_of
 
-_PAGE = 1000
+_PAGE = "1000"
 
 
 class Log:
@@ -36,7 +36,7 @@ class Log:
 
     async def _page(self, model: str, deadline: int) -> Sequence[Event]:
         url = f"{self._url}/api/v2/event/{model}/passive"
-        query = {"name": self._name, "version": "1", "r-historic": "true", "count": _PAGE, "deadline": deadline}
+        query = {"name": self._name, "version": "1", "r-historic": "true", "count": _PAGE, "deadline": str(deadline)}
         async with self._session.get(url, params=query, headers={"Accept": "application/json"}) as reply:
             assert reply.status == 200, await reply.text()
             events: list[Event] = (await reply.json())["events"]
@@ -52,9 +52,8 @@ class Log:
 
     def ended(self, plugin: Wants) -> Counter[str]:
         """At how many places of each key the plugin said a last word."""
-        return Counter(
-            key_of(token) for token in {place_of(token)[0]: token for token in self._last_words(plugin)}.values()
-        )
+        tokens = {place_of(token)[0]: token for token in self._last_words(plugin)}
+        return Counter(map(key_of, tokens.values()))
 
     def _last_words(self, plugin: Wants) -> list[str]:
         return [

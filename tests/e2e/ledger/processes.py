@@ -14,7 +14,8 @@ import psutil
 
 INHERITED = {name: value for name, value in os.environ.items() if not name.startswith(("DISPATCHER_", "DP_", "DP."))}
 READY_SECONDS = 60.0
-_TAIL_BYTES = 6000
+_LOOK_SECONDS = 0.02
+_TAIL_BYTES = 3000
 
 
 class Running:
@@ -62,12 +63,12 @@ class Running:
 
     async def printed(self, pattern: str) -> re.Match[str]:
         """The first match of `pattern` in its log. Raises AssertionError when it ends, or takes too long, before."""
-        for _ in range(int(READY_SECONDS / 0.02)):
+        for _ in range(int(READY_SECONDS / _LOOK_SECONDS)):
             if found := re.search(pattern, self.said()):
                 return found
             if not self.alive:
                 break
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_LOOK_SECONDS)
         raise AssertionError(f"{self.name} never printed {pattern!r}:\n{self.tail()}")
 
     def said(self) -> str:
@@ -121,6 +122,8 @@ def _environment(environ: Mapping[str, str], temporary: Path) -> dict[str, str]:
 
 async def until(true: Callable[[], bool], seconds: float = 30.0) -> None:
     """Look again and again; for what only shows in files. Raises TimeoutError."""
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.02)
+    for _ in range(int(seconds / _LOOK_SECONDS)):
+        if true():
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
+    raise TimeoutError
