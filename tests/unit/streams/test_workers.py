@@ -162,8 +162,9 @@ async def test_a_function_that_cannot_be_imported_is_refused_at_start(pool, host
 
 
 async def test_nothing_to_run_starts_no_worker(pool):
+    before = set(psutil.Process().children())
     assert (await pool.run(FILE, {}, [])).fields == {}
-    assert psutil.Process().children() == []
+    assert set(psutil.Process().children()) <= before
 
 
 async def test_a_function_that_vanished_is_counted_and_the_others_run(pool, hostile):
