@@ -1,7 +1,9 @@
 """`dispatcher serve`: the server itself."""
 
 import asyncio
+import contextlib
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -40,6 +42,7 @@ def serve() -> None:
     settings = loaded_settings(os.environ).settings
     configure(settings.log_level, settings.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
+    _allow_many_connections()
     try:
         uvloop.run(_serve(settings))
     except StartupError as error:
@@ -55,6 +58,13 @@ async def _serve(settings: Settings) -> None:
         await stopped.wait()
         click.echo("stopping")
     click.echo("stopped")
+
+
+def _allow_many_connections() -> None:
+    """Take as many open files as the system lets us have: the usual 1 024 would be a thousand idle clients."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS refuses what it calls unlimited
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _stop_event() -> asyncio.Event:
