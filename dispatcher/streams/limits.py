@@ -7,12 +7,15 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+MOST_WRITTEN = 64 << 20
+"""Bytes of one file that a worker may write: parsers need none, and a taken-over one shall not fill the disk."""
 
 
 def confine(memory_bytes: int, parent: int) -> None:
-    """Bound memory, leave no core files, and die with the server process `parent`."""
+    """Bound memory and files, leave no core files, and die with the server process `parent`."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_AS, memory_bytes)
+    _lower(resource.RLIMIT_FSIZE, MOST_WRITTEN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _first_to_go()
     _die_with(parent)
