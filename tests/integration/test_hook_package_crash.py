@@ -10,6 +10,7 @@ from dispatcher.hooks import WorkerEnricher, hookimpl
 from dispatcher.testing import LocalDispatcher
 
 FUNCTIONS = Path(__file__).parents[1] / "unit" / "streams" / "functions"
+FILES = [Path(module).read_bytes() for module in (__file__, aiohttp.__file__, pytest.__file__)]
 UPLOAD = "/api/v3/stream/samples/content"
 
 
@@ -30,7 +31,6 @@ async def test_a_parser_that_dies_costs_its_field_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(str(FUNCTIONS))
-    files = [Path(path).read_bytes() for path in (__file__, aiohttp.__file__, pytest.__file__)]
     async with (
         LocalDispatcher(tmp_path, hooks=[FatalPackage()]) as server,
         aiohttp.ClientSession(server.url) as session,
@@ -42,12 +42,12 @@ async def test_a_parser_that_dies_costs_its_field_and_nothing_else(
                 data: dict[str, object] = (await reply.json())["data"]
                 return data
 
-        for data, content in zip(await asyncio.gather(*map(upload, files)), files, strict=True):
+        for data, content in zip(await asyncio.gather(*map(upload, FILES)), FILES, strict=True):
             assert data["size"] == len(content)
             assert str(data["mime"]).startswith("text/"), "the parsers beside the fatal ones still answer"
             async with session.get(f"{UPLOAD}/{data['sha256']}") as stored:
                 assert await stored.read() == content
         async with session.get("/metrics") as reply:
             text = await reply.text()
-        assert f'dispatcher_parser_failures_total{{cause="crash",parser="dies"}} {len(files)}.0' in text
-        assert f'dispatcher_parser_failures_total{{cause="timeout",parser="hangs"}} {len(files)}.0' in text
+        assert f'dispatcher_parser_failures_total{{cause="crash",parser="dies"}} {len(FILES)}.0' in text
+        assert f'dispatcher_parser_failures_total{{cause="timeout",parser="hangs"}} {len(FILES)}.0' in text
