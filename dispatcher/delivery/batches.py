@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 
 from dispatcher_sdk.models import FetchInfo
 
-from dispatcher.delivery.scheduler import Item, Scheduler
+from dispatcher.delivery.jobs import Item
+from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.metrics import Metrics
 

@@ -53,7 +53,7 @@ class Checkpoint:
             subscribers, positions = unpack_slot(state)
             for subscriber in subscribers:
                 self._scheduler.roster.adopt(subscriber)
-                self._scheduler.watch_leases(subscriber)
+                self._scheduler.jobs.restore(subscriber)
             paused_at = max(paused_at, positions.paused_at)
             if subscribers or slot == PAUSE_SLOT:  # what nobody needs any more is not kept up to date
                 for partition, offset in positions.offsets().items():

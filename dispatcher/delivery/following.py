@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -29,11 +29,13 @@ class Following:
         cache: BlockCache,
         pause: Pause,
         metrics: Metrics,
+        clock: Callable[[], float],
     ) -> None:
         self._log = log
         self._scheduler = scheduler
         self._cache = cache
         self._pause = pause
+        self._clock = clock
         self._read_bytes = metrics.log_read_bytes.labels("tail")
         self._tail: Tail | None = None
         self._task: asyncio.Task[None] | None = None
@@ -149,8 +151,9 @@ class Following:
         except msgspec.MsgspecError:
             return
         if record.value is not None:
-            self._scheduler.on_status(header.token, header.status, record.timestamp_ms / 1000)
+            when = min(record.timestamp_ms / 1000, self._clock())  # times in the log never go back, clocks do
+            self._scheduler.jobs.on_status(header.token, header.status, when)
         elif header.status == RELEASED:
-            self._scheduler.on_release(header.token, header.source_time / 1e6)
+            self._scheduler.jobs.on_release(header.token, header.source_time / 1e6)
         elif header.status == PAUSED:
             self._pause.begin(header.source_time / 1e6)

@@ -19,9 +19,10 @@ from dispatcher_sdk.models import (
 )
 
 from dispatcher.delivery.deadletters import DeadLetter, DeadLetters
+from dispatcher.delivery.jobs import Item
 from dispatcher.delivery.leases import Lease
 from dispatcher.delivery.reading import Reader
-from dispatcher.delivery.scheduler import Item, Scheduler
+from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.undecodable import model_of
 from dispatcher.errors import DispatcherError
 from dispatcher.eventlog.base import LogUnavailable, Record, TopicPartition
@@ -103,13 +104,13 @@ class GiveUp:
 
     async def _end(self, item: Item) -> None:
         lease = item.cursor.leases.get(item.offset)
-        if lease is None or not lease.ending or not self._scheduler.is_current(item):
+        if lease is None or not lease.ending or not self._scheduler.jobs.is_current(item):
             return  # a status came after all, or a reset
         record = await self._reader.record(item.cursor.partition, item.offset)
         if record is None or record.value is None:
             self._scheduler.finalise(item, "aged-off")
             return
-        token = self._scheduler.token(item, (record.key or b"").decode("utf-8", "replace"), self._clock())
+        token = self._scheduler.jobs.token(item, (record.key or b"").decode("utf-8", "replace"), self._clock())
         await self._bury(item, record, token, lease)
         event = self._job(item, record)
         if event is not None:

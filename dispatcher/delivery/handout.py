@@ -13,10 +13,11 @@ from dispatcher_sdk.models import FetchInfo, InvalidMessage
 from dispatcher.delivery.batches import Batch, Ending
 from dispatcher.delivery.bodies import body_of, with_token
 from dispatcher.delivery.cursors import HISTORIC
+from dispatcher.delivery.jobs import Item
 from dispatcher.delivery.matching import FilterRaised
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.reading import Reader
-from dispatcher.delivery.scheduler import Item, Scheduler
+from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.delivery.views import RecordView
 from dispatcher.eventlog.base import Record, UnknownTopic
@@ -231,10 +232,10 @@ class Handout:
         return True
 
     def _hold_back(self, item: Item, name: str) -> None:
-        self._scheduler.hold_back(item, now=self._clock(), reason=f"filter {name} raised")
+        self._scheduler.jobs.hold_back(item, now=self._clock(), reason=f"filter {name} raised")
 
     def _reject(self, item: Item, reason: str) -> None:
-        if self._scheduler.is_held(item):
+        if self._scheduler.jobs.is_held(item):
             item.subscriber.count_rejected(reason)
             self._scheduler.finalise(item)
 
@@ -268,7 +269,7 @@ class Handout:
 
     def _batch(self, poll: Poll) -> Batch:
         subscriber = poll.subscriber
-        found = [entry for entry in poll.found if self._scheduler.is_held(entry.item)]
+        found = [entry for entry in poll.found if self._scheduler.jobs.is_held(entry.item)]
         now = self._clock()
         if poll.leases:
             events = [self._leased(entry, now, poll.lease_seconds) for entry in found]
@@ -289,7 +290,9 @@ class Handout:
         return Batch(events, info, ending)
 
     def _leased(self, found: Found, now: float, seconds: float | None) -> bytes:
-        token = self._scheduler.lease(found.item, key=found.key.decode("utf-8", "replace"), now=now, seconds=seconds)
+        token = self._scheduler.jobs.lease(
+            found.item, key=found.key.decode("utf-8", "replace"), now=now, seconds=seconds
+        )
         return with_token(found.value, token)
 
     def _put_back(self, poll: Poll) -> None:

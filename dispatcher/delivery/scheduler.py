@@ -5,14 +5,10 @@ writes its snapshots to the journal; the tests crash it between any two steps.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
-
-from dispatcher_sdk.models import FINAL_STATUSES
 
 from dispatcher.delivery.cursors import HISTORIC, LANES, Cursor, Lane
-from dispatcher.delivery.expiry import Expiry
+from dispatcher.delivery.jobs import Item, Jobs
 from dispatcher.delivery.judging import Judge
-from dispatcher.delivery.leases import Lease, Token, parse_token, render_token
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.matching import rejection
 from dispatcher.delivery.roster import Bounds, Roster
@@ -25,18 +21,6 @@ from dispatcher.hooks.types import HeaderFilter, Subscription
 from dispatcher.metrics import Metrics
 
 IDLE_SECONDS = 30.0
-LONGEST_WAIT = 86_400.0
-"""Seconds that an event waits for its next attempt at most."""
-SOON = 1e-6
-
-
-class Item(NamedTuple):
-    """An event taken from a subscriber's queues, on its way to a client."""
-
-    subscriber: Subscriber
-    cursor: Cursor
-    offset: int
-    attempt: int
 
 
 class Scheduler:
@@ -65,15 +49,17 @@ class Scheduler:
         self._metrics = metrics
         self._judge = Judge(self.roster, self.unreadable)
         self._scanning = Scanning(self._judge, self.position.get, limits.ready, metrics.dropped.labels("aged-off").inc)
-        self._expiry = Expiry(serving_since)
-        self._lost: list[Item] = []
+        self.jobs = Jobs(self.roster, limits, metrics, serving_since)
 
     # ---- coming and going
 
     def touch(self, subscriber: Subscriber, now: float) -> None:
-        """It polls."""
+        """It polls; after it was away, each of its cursors may be behind."""
         subscriber.seen_at = now
-        subscriber.idle = False
+        if subscriber.idle:
+            subscriber.idle = False
+            for cursor in subscriber.cursors.values():
+                cursor.lag()
 
     def detach_idle(self, now: float) -> bool:
         """Nothing is scanned or decided for a subscriber that is away; tells whether anyone left."""
@@ -87,19 +73,6 @@ class Scheduler:
                 if cursor.attached:
                     cursor.detach(self.position[partition])
         return left
-
-    def watch_leases(self, subscriber: Subscriber) -> None:
-        """Keep the time of leases that a snapshot brought back. A clock that was ahead then must not hold them."""
-        for cursor in subscriber.cursors.values():
-            for offset, lease in cursor.leases.items():
-                lease.renewed_at = min(lease.renewed_at, self.serving_since)
-                lease.due_at = min(lease.due_at, self.serving_since + LONGEST_WAIT)
-                if lease.ending:
-                    self._lost.append(Item(subscriber, cursor, offset, lease.attempt))
-                elif lease.due_at:
-                    subscriber.push_due(lease.due_at, cursor, offset)
-                else:
-                    self._expiry.watch(subscriber, cursor, offset, lease)
 
     def skip_to_end(self, subscriber: Subscriber, bounds: Bounds) -> None:
         """After a pause: what piled up is not for this subscriber (wire contract 6). Jobs handed out before go on."""
@@ -267,14 +240,6 @@ class Scheduler:
             if subscriber.waiters and subscriber.due and subscriber.due[0][0] <= now:
                 subscriber.wake()
 
-    def is_current(self, item: Item) -> bool:
-        """Not of before a reset."""
-        return item.subscriber.cursors.get(item.cursor.partition) is item.cursor
-
-    def is_held(self, item: Item) -> bool:
-        """Still ours to hand out: no status or reset took it while the caller was away."""
-        return item.offset in item.cursor.held and self.is_current(item)
-
     def rejection(self, item: Item, record: Record, wanted: Subscription) -> str | None:
         """Ask the header filters again, where they raised or may have changed. Raises FilterRaised."""
         if item.attempt == 1 and item.offset not in item.cursor.doubtful:
@@ -284,14 +249,14 @@ class Scheduler:
 
     def finalise(self, item: Item, cause: str | None = None) -> None:
         """The event is done for this subscriber: delivered (passive), filtered, or gone from the log."""
-        if item.cursor.finalise(item.offset) and cause is not None and self.is_current(item):
+        if item.cursor.finalise(item.offset) and cause is not None and self.jobs.is_current(item):
             self._metrics.dropped.labels(cause).inc()
 
     def put_back(self, item: Item, now: float) -> None:
         """The client never got it: first in line again, and no attempt is counted."""
         cursor, offset = item.cursor, item.offset
         lease = cursor.leases.get(offset)
-        if not self.is_current(item) or (lease is None and offset not in cursor.held):
+        if not self.jobs.is_current(item) or (lease is None and offset not in cursor.held):
             return
         cursor.held.discard(offset)
         if lease is None:
@@ -299,124 +264,8 @@ class Scheduler:
         elif lease.attempt != item.attempt or lease.ending:
             return  # it was handed out again meanwhile, or given up on
         elif lease.attempt > 1:
-            self._wait(item, lease, now)
+            self.jobs.wait(item, lease, now)
         else:
             del cursor.leases[offset]
             item.subscriber.push_front(cursor, offset)
-        item.subscriber.wake()
-
-    def lease(self, item: Item, *, key: str, now: float, seconds: float | None) -> str:
-        """Give the event to a client; returns the token that it will answer with."""
-        subscriber, cursor = item.subscriber, item.cursor
-        lease = Lease(item.attempt, seconds or self.limits.lease_seconds, renewed_at=now, failed=self._failed(item))
-        self._set(item, lease)
-        self._expiry.watch(subscriber, cursor, item.offset, lease)
-        if item.attempt > 1:
-            self._metrics.redelivered.labels(self._metrics.plugins(subscriber.wanted.name)).inc()
-        return self.token(item, key, now)
-
-    def token(self, item: Item, key: str, now: float) -> str:
-        subscriber, cursor = item.subscriber, item.cursor
-        token = Token(subscriber.sid, cursor.topic_id, cursor.partition[1], item.offset, item.attempt, subscriber.epoch)
-        wanted = subscriber.wanted
-        return render_token(token, subscriber.secret, key=key, name=wanted.name, version=wanted.version, now=now)
-
-    def hold_back(self, item: Item, *, now: float, reason: str) -> None:
-        """A filter raised: try again later, or give up when the attempts are used up."""
-        if self.is_held(item):
-            lease = Lease(item.attempt, self.limits.lease_seconds, renewed_at=now, failed=self._failed(item))
-            self._set(item, lease)
-            pause = 2.0 ** min(lease.failed + 1, 10)
-            self._fail(item, lease, due=now + pause, reason=reason, ended=reason)
-
-    def _failed(self, item: Item) -> int:
-        before = item.cursor.leases.get(item.offset)
-        return before.failed if before is not None else 0
-
-    def _set(self, item: Item, lease: Lease) -> None:
-        cursor = item.cursor
-        cursor.held.discard(item.offset)
-        cursor.doubtful.discard(item.offset)
-        cursor.leases[item.offset] = lease
-        cursor.agenda.leased[cursor] = None
-        cursor.changed()
-
-    # ---- statuses
-
-    def find(self, text: str) -> Item | None:
-        """The place that a token speaks of, if we gave it out and no reset came since."""
-        parsed = parse_token(text)
-        if parsed is None:
-            return None
-        token, seal = parsed
-        subscriber = self.roster.subscribers.get(token.sid)
-        if subscriber is None or subscriber.epoch != token.epoch or token.seal(subscriber.secret) != seal:
-            return None
-        cursor = subscriber.places.get((token.topic_id, token.partition))
-        return None if cursor is None else Item(subscriber, cursor, token.offset, token.attempt)
-
-    def on_status(self, token: str, status: str, when: float) -> None:
-        """A durable status came by on the status tail: any attempt's final status ends the job."""
-        item = self.find(token)
-        if item is None:
-            return
-        if status in FINAL_STATUSES:
-            if item.cursor.finalise(item.offset):
-                self._metrics.finished.labels(self._metrics.plugins(item.subscriber.wanted.name), status).inc()
-                item.subscriber.wake()
-        elif status == "heartbeat" and (lease := self._current_lease(item)):
-            lease.renewed_at = max(lease.renewed_at, when)
-            item.cursor.changed()
-
-    def on_release(self, token: str, due: float) -> None:
-        """A client gave its lease back: the event is due again at `due`, with the next attempt."""
-        item = self.find(token)
-        if item is None or not (lease := self._current_lease(item)):
-            return
-        if lease.attempt >= self.limits.hand_outs:
-            self._lose(item, lease, f"given back by the plugin {lease.attempt} times")
-        else:
-            self._again(item, lease, due=due, reason="given back by the plugin")
-
-    def _current_lease(self, item: Item) -> Lease | None:
-        lease = item.cursor.leases.get(item.offset)
-        return lease if lease is not None and lease.out and lease.attempt == item.attempt else None
-
-    # ---- time
-
-    def expire(self, now: float, proven: float) -> list[Item]:
-        """Leases that ran out go back in line; gives everything that is to be given up on.
-
-        `proven` is the time up to which all statuses have been seen: no lease expires on ignorance.
-        """
-        for subscriber, cursor, offset, lease in self._expiry.expired(min(now, proven)):
-            item = Item(subscriber, cursor, offset, lease.attempt)
-            times = lease.failed + 1
-            self._fail(item, lease, due=now, reason="lease expired", ended=f"lease expired {times} times")
-        lost, self._lost = self._lost, []
-        return lost
-
-    def _fail(self, item: Item, lease: Lease, *, due: float, reason: str, ended: str) -> None:
-        lease.failed += 1
-        if lease.failed >= self.limits.attempts:
-            self._lose(item, lease, ended)
-        else:
-            self._again(item, lease, due=due, reason=reason)
-
-    def _lose(self, item: Item, lease: Lease, reason: str) -> None:
-        lease.ending = True
-        lease.due_at = 0.0
-        lease.reason = reason
-        item.cursor.changed()
-        self._lost.append(item)
-
-    def _again(self, item: Item, lease: Lease, *, due: float, reason: str) -> None:
-        lease.attempt += 1
-        lease.reason = reason
-        self._wait(item, lease, due)
-
-    def _wait(self, item: Item, lease: Lease, due: float) -> None:
-        lease.due_at = max(due, SOON)
-        item.cursor.changed()
-        item.subscriber.push_due(lease.due_at, item.cursor, item.offset)
         item.subscriber.wake()

@@ -75,7 +75,7 @@ class Delivery:
         self._signals = Signals(log, names, clock)
         self._pause = Pause(self._wake_tasks)
         self._checkpoint = Checkpoint(journal, scheduler)
-        self._following = Following(log, scheduler, cache, self._pause, metrics)
+        self._following = Following(log, scheduler, cache, self._pause, metrics, clock)
         self._registry = Registry(log, names, scheduler, self._checkpoint, self._pause, clock, forget_seconds)
         letters = DeadLetters(log, names, clock)
         self._ticking = Ticking(
@@ -169,7 +169,7 @@ class Delivery:
 
     async def release(self, token: str, after: float) -> None:
         """Give a lease back: due again in `after` seconds. Raises NotFound, Unavailable."""
-        if self.scheduler.find(token) is None:
+        if self.scheduler.jobs.find(token) is None:
             raise NotFound("no such lease: the token is not one that this dispatcher gave out")
         await self._signals.release(token, after)
 

@@ -92,7 +92,7 @@ class Ticking:
 
     async def _expire(self) -> None:
         now = self._clock()
-        lost = self._scheduler.expire(now, self._following.caught_up_at())
+        lost = self._scheduler.jobs.expire(now, self._following.caught_up_at())
         self._give_up.add(lost, self._scheduler.unreadable.take())
         self._scheduler.wake_due(now)
 

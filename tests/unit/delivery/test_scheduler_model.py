@@ -14,10 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from dispatcher.delivery.checkpoint import Checkpoint
 from dispatcher.delivery.cursors import LANES, Cursor
+from dispatcher.delivery.jobs import Item
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.matching import FilterRaised
 from dispatcher.delivery.rules import FilterConsumerRules
-from dispatcher.delivery.scheduler import Item, Scheduler
+from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.eventlog.base import Chunk, Record
 from dispatcher.eventlog.memory import MemoryJournal
@@ -128,7 +129,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         restored = run(self.checkpoint.restore())
         self.discover()
         for token, status, when in self.statuses[restored.oldest.get(STATUS, len(self.statuses)) :]:
-            self.scheduler.on_status(token, status, when)
+            self.scheduler.jobs.on_status(token, status, when)
         self.scheduler.follow(STATUS, len(self.statuses))
 
     def discover(self) -> None:
@@ -157,7 +158,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def status(self, token: str, status: str) -> None:
         self.statuses.append((token, status, self.now))
-        self.scheduler.on_status(token, status, self.now)
+        self.scheduler.jobs.on_status(token, status, self.now)
         self.scheduler.position[STATUS] = len(self.statuses)
 
     def older_than(self, wanted: Subscription) -> set[Place]:
@@ -284,7 +285,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         try:
             reason = self.scheduler.rejection(item, record, item.subscriber.wanted)
         except FilterRaised:
-            self.scheduler.hold_back(item, now=self.now, reason="filter raised")
+            self.scheduler.jobs.hold_back(item, now=self.now, reason="filter raised")
             return False
         if reason is not None:
             self.scheduler.finalise(item)
@@ -293,10 +294,10 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     def reply(self, item: Item, leased: bool, gone: bool = False) -> None:
         name, place = item.subscriber.wanted.name, (item.cursor.partition, item.offset)
-        if not self.scheduler.is_held(item):
+        if not self.scheduler.jobs.is_held(item):
             return
         if leased:
-            token = self.scheduler.lease(item, key="k", now=self.now, seconds=None)
+            token = self.scheduler.jobs.lease(item, key="k", now=self.now, seconds=None)
             if not gone:
                 self.out[name].append((place, token))
         if gone:
@@ -334,7 +335,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     def release(self, data: st.DataObject, after: float) -> None:
         name = data.draw(st.sampled_from([n for n, items in self.out.items() if items]))
         _, token = data.draw(st.sampled_from(self.out[name]))
-        self.scheduler.on_release(token, self.now + after)
+        self.scheduler.jobs.on_release(token, self.now + after)
 
     @rule()
     def old_and_forged_statuses(self) -> None:
@@ -348,7 +349,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             for offset in range(0, 9):
                 if str(offset) != pieces[3]:
                     forged = "-".join([*pieces[:3], str(offset), *pieces[4:]])
-                    self.scheduler.on_status(f"{head}.{forged}.{tail}", "completed", self.now)
+                    self.scheduler.jobs.on_status(f"{head}.{forged}.{tail}", "completed", self.now)
         assert self.picture() == before
 
     @rule()
@@ -357,7 +358,7 @@ class DeliveryMachine(RuleBasedStateMachine):
         before = self.picture()
         for token, status, when in self.statuses:
             if status != "heartbeat":
-                self.scheduler.on_status(token, status, when)
+                self.scheduler.jobs.on_status(token, status, when)
         assert self.picture() == before
 
     @rule(seconds=st.sampled_from((1.0, 50.0, 150.0)), blind=st.booleans())
@@ -365,13 +366,13 @@ class DeliveryMachine(RuleBasedStateMachine):
         self.now += seconds
         proven = self.now - seconds if blind else self.now
         ends = {id(lease): lease.renewed_at + lease.seconds for lease in self.leases() if lease.out}
-        lost = self.scheduler.expire(self.now, proven)
+        lost = self.scheduler.jobs.expire(self.now, proven)
         for lease in self.leases():
             if not lease.out and id(lease) in ends:
                 assert ends[id(lease)] <= proven + 1e-6, "expired on ignorance"
         for item in lost:
-            if self.scheduler.is_current(item):
-                self.status(self.scheduler.token(item, "k", self.now), "error-runner")
+            if self.scheduler.jobs.is_current(item):
+                self.status(self.scheduler.jobs.token(item, "k", self.now), "error-runner")
                 self.end(item.subscriber.wanted.name, (item.cursor.partition, item.offset))
         self.scheduler.detach_idle(self.now)
 
@@ -498,7 +499,7 @@ class DeliveryMachine(RuleBasedStateMachine):
                     if not self.passes(item):
                         continue
                     if subscriber.leases:
-                        self.status(self.scheduler.lease(item, key="k", now=self.now, seconds=None), "completed")
+                        self.status(self.scheduler.jobs.lease(item, key="k", now=self.now, seconds=None), "completed")
                     else:
                         self.scheduler.finalise(item)
                     self.done[wanted.name].add((item.cursor.partition, item.offset))
