@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from dispatcher.cli.repeats import FewerRepeats
 from dispatcher.cli.text import printable
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "color_message"}
@@ -14,6 +15,7 @@ def configure(level: str, style: str) -> None:
     """Send all log lines of this process to standard error; `style` is `text` or `json`."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
+    handler.addFilter(FewerRepeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("asyncio").setLevel(max(logging.WARNING, logging.getLevelName(level)))
 

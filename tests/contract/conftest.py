@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from dispatcher.eventlog.base import Append, EventLog, Journal, Record, TopicPartition
+from dispatcher.eventlog.kafka.connection import Connection
+from dispatcher.eventlog.kafka.journal import KafkaJournal
+from dispatcher.eventlog.kafka.log import KafkaLog
 from dispatcher.eventlog.memory import MemoryJournal, MemoryLog
 from dispatcher.eventlog.sqlite.log import SqliteLog
+from tests.kafka.apart import Apart
 
 MAX_BYTES = 3 << 20
 TOMBSTONE_MS = 60_000
@@ -91,15 +95,45 @@ class SqliteBackend(Backend):
         await self._log.clean_once()
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-from-disk"])
-async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
-    clock = Clock()
-    made: dict[str, Backend] = {
-        "memory": MemoryBackend(clock),
-        "sqlite": SqliteBackend(clock, tmp_path, window_bytes=1 << 20),
-        "sqlite-from-disk": SqliteBackend(clock, tmp_path, window_bytes=0),
-    }
-    backend = made[request.param]
+class KafkaBackend(Backend):
+    """The broker's clock is the real one: what depends on moving the clock by hand is not for it."""
+
+    def __init__(self, clock: Clock, endpoint: str, prefix: str) -> None:
+        super().__init__(clock)
+        self._endpoint = endpoint
+        self._prefix = f"azul.{prefix}."
+
+    async def start(self) -> None:
+        log = KafkaLog(
+            Connection(self._endpoint), prefix=self._prefix, message_max_bytes=MAX_BYTES, clock=self.clock, seconds=10
+        )
+        await log.start()
+        self.log = Apart(log, self._prefix)
+        self.journal = KafkaJournal(log, f"{self._prefix}system.dispatch")
+        log.close_first(self.journal.close)
+
+    async def reopen(self) -> None:
+        await self.log.close()
+        await self.start()
+
+
+@pytest.fixture(params=["memory", "sqlite", "sqlite-from-disk", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def backend(request: pytest.FixtureRequest, tmp_path: Path, topic_prefix: str) -> AsyncIterator[Backend]:
+    for cannot in request.node.iter_markers("not_on"):
+        if cannot.args[0] == request.param:
+            pytest.skip(f"{request.param}: {cannot.args[1]}")
+    backend = _make(request, tmp_path, topic_prefix)
     await backend.start()
     yield backend
     await backend.log.close()
+
+
+def _make(request: pytest.FixtureRequest, folder: Path, topic_prefix: str) -> Backend:
+    clock = Clock()
+    match request.param:
+        case "memory":
+            return MemoryBackend(clock)
+        case "kafka":
+            return KafkaBackend(clock, request.getfixturevalue("kafka").endpoint, topic_prefix)
+        case kind:
+            return SqliteBackend(clock, folder, window_bytes=1 << 20 if kind == "sqlite" else 0)

@@ -139,6 +139,7 @@ class TestTime:
         for n in range(70):
             assert await log.log.offset_at([P0], start + 1_000 * n) == {P0: n}
 
+    @pytest.mark.not_on("kafka", "it cleans by its own clock: tests/kafka/test_cleaning.py")
     async def test_offset_at_in_a_compacted_topic(self, log):
         for n in range(20):
             await log.append(item(str(n)), item("same"))
@@ -152,6 +153,7 @@ class TestTime:
     async def test_offset_at_of_an_empty_partition(self, log):
         assert await log.log.offset_at([P0], 0) == {P0: None}
 
+    @pytest.mark.not_on("kafka", "records keep the time of their producer")
     async def test_timestamps_do_not_step_back_with_the_clock(self, log):
         await log.append(item("a"))
         late = log.clock.ms
@@ -161,6 +163,7 @@ class TestTime:
         await log.append(item("c"))
         assert [record.timestamp_ms for record in await log.records(P0)] == [late] * 3
 
+    @pytest.mark.not_on("kafka", "the broker refuses what is dated an hour ahead")
     async def test_one_wrong_year_does_not_date_all_that_follows(self, log):
         log.clock.now += 80 * 365 * 86_400
         await log.append(item("a"))
@@ -186,6 +189,7 @@ class TestTopics:
         assert sum(high for _, high in (await log.log.bounds([("n3", 0), ("n3", 1)])).values()) == 1
 
 
+@pytest.mark.not_on("kafka", "it cleans by its own clock: tests/kafka/test_cleaning.py")
 class TestRetention:
     @pytest.fixture
     async def log(self, backend):
@@ -238,6 +242,7 @@ class TestRetention:
         assert (chunk.start_offset, chunk.next_offset) == (5, 6)
 
 
+@pytest.mark.not_on("kafka", "it cleans by its own clock: tests/kafka/test_cleaning.py")
 class TestCompaction:
     async def test_only_the_newest_record_of_a_key_stays(self, log):
         for n in range(5):
@@ -439,6 +444,7 @@ class TestTail:
             keys += [r.key for c in await tail.next() for r in c.records]
         assert [int(key) for key in keys] == list(range(8))
 
+    @pytest.mark.not_on("kafka", "it knows a little later: tests/kafka/test_tail.py")
     async def test_caught_up_at(self, log):
         tail = await log.log.tail({P0: 0})
         log.clock.now += 5
@@ -450,6 +456,7 @@ class TestTail:
         await tail.next()
         assert tail.caught_up_at() == log.clock.now
 
+    @pytest.mark.not_on("kafka", "it knows a little later: tests/kafka/test_tail.py")
     async def test_a_tail_with_a_backlog_is_not_caught_up(self, log):
         await log.append(item("a"))
         tail = await log.log.tail({P0: 0})
@@ -457,6 +464,7 @@ class TestTail:
         await tail.next()
         assert tail.caught_up_at() == log.clock.now
 
+    @pytest.mark.not_on("kafka", "it knows a little later: tests/kafka/test_tail.py")
     async def test_caught_up_at_moves_on_under_steady_load(self, log):
         await log.append(*(item(str(n), b"x" * 600_000) for n in range(4)))
         tail = await log.log.tail({P0: 0})

@@ -10,7 +10,8 @@ import pytest
 from tests.kafka.broker import KafkaBroker
 from tests.kafka.jars import Unavailable, jars
 
-FIXTURE = "kafka"
+KAFKA = "kafka"
+"""The fixture, and the mark of tests that ask for it only while they run."""
 
 
 class KafkaSession:
@@ -23,7 +24,7 @@ class KafkaSession:
         self._skipped = 0
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        wanted = [item for item in session.items if FIXTURE in getattr(item, "fixturenames", ())]
+        wanted = [item for item in session.items if _needs_kafka(item)]
         if not wanted or session.config.option.collectonly:
             return
         try:
@@ -48,3 +49,7 @@ class KafkaSession:
         self._folder = Path(tempfile.mkdtemp(prefix="kafka-"))
         self.broker = KafkaBroker(self._folder, found)
         self.broker.start()
+
+
+def _needs_kafka(item: pytest.Item) -> bool:
+    return KAFKA in getattr(item, "fixturenames", ()) or item.get_closest_marker(KAFKA) is not None

@@ -13,7 +13,7 @@ import apsw
 from dispatcher.eventlog.base import Append, LogUnavailable, Record
 from dispatcher.eventlog.sqlite.batches import Batch, batches
 from dispatcher.eventlog.sqlite.partition import Partition
-from dispatcher.eventlog.sqlite.room import Room
+from dispatcher.eventlog.room import Room
 from dispatcher.eventlog.timestamps import stamp
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 import asyncio
 
-from dispatcher.eventlog.sqlite.room import Room
+from dispatcher.eventlog.room import Room
 
 
 async def settle() -> None:

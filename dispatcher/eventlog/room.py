@@ -1,4 +1,4 @@
-"""Room for bytes that wait for the writer, so that a slow disk slows its callers instead of filling memory."""
+"""Room for bytes that wait to be written, so that a slow log slows its callers instead of filling memory."""
 
 import asyncio
 from collections import deque
