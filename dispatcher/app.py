@@ -4,6 +4,7 @@ The only module that names concrete backends. Everything here is started in the 
 closed in the opposite one.
 """
 
+import asyncio
 import gc
 import time
 from collections.abc import Callable, Sequence
@@ -20,8 +21,9 @@ from dispatcher.api.streams import stream_routes
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
-from dispatcher.eventlog.base import EventLog, Journal
+from dispatcher.eventlog.base import EventLog, Journal, LogUnavailable, TopicRefused
 from dispatcher.eventlog.follow import Follower
+from dispatcher.eventlog.kafka.open import journal_of, open_kafka_log
 from dispatcher.eventlog.open import open_log
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.builtin import BuiltinHooks
@@ -61,12 +63,16 @@ class Dispatcher:
             self._names,
             self._sources,
             partitions=settings.global_partition_count,
+            replication=settings.global_replica_count,
             overrides=settings.topics_yaml,
         )
         self._deletions = Deletions()
         self._inserts = Inserts()
         self._stack = AsyncExitStack()
         self._runner: web.AppRunner | None = None
+        self.failed = asyncio.Event()
+        """Set when this server can do nothing useful any more and should end; `failure` says why then."""
+        self.failure = ""
 
     @property
     def port(self) -> int:
@@ -119,15 +125,32 @@ class Dispatcher:
 
     async def _open_log(self, stack: AsyncExitStack) -> tuple[EventLog, Journal]:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        events, journal = await open_log(
+        events, journal = await (self._kafka_log() if self.settings.kafka_endpoint else self._embedded_log())
+        stack.push_async_callback(events.close)
+        try:
+            await events.ensure_topics(self._plan.at_start())
+        except (TopicRefused, LogUnavailable) as why:
+            raise StartupError(str(why)) from None
+        return events, journal
+
+    async def _embedded_log(self) -> tuple[EventLog, Journal]:
+        return await open_log(
             f"{self.settings.event_log}:",
             data_dir=self.settings.data_dir,
             message_max_bytes=self.settings.message_max_bytes,
             clock=self._clock,
         )
-        stack.push_async_callback(events.close)
-        await events.ensure_topics(self._plan.at_start())
-        return events, journal
+
+    async def _kafka_log(self) -> tuple[EventLog, Journal]:
+        events = await open_kafka_log(self.settings, self._clock)
+        return events, journal_of(events, self.settings, self._lost)
+
+    def _lost(self, slot: int) -> None:
+        self.failure = (
+            "another dispatcher has taken over the subscribers of this one: run only one for each "
+            "DISPATCHER_KAFKA_TOPIC_PREFIX of a Kafka"
+        )
+        self.failed.set()
 
     async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
         """Know every deletion and insert before the first request."""

@@ -21,7 +21,8 @@ class LocalDispatcher:
     """`async with LocalDispatcher(folder) as server:` then `server.url`.
 
     folder: where it may keep files while it runs. hooks: hook packages (modules or objects), all of which must load.
-    Further keywords are settings by their attribute names (`lease_seconds=2`). Raises StartupError.
+    Further keywords are settings by their attribute names: `lease_seconds=2`, or
+    `kafka_endpoint="localhost:9092", kafka_topic_prefix="mine"` for a log on Kafka. Raises StartupError.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The Kafka client says the same line dozens of times a second while its brokers are away; once in a while is enough."""
+"""The Kafka client says the same line dozens of times a second while its brokers are away: now and then is enough."""
 
 import logging
 import time

@@ -55,9 +55,18 @@ async def _serve(settings: Settings) -> None:
     stopped = _stop_event()
     async with Dispatcher(settings) as server:
         click.echo("\n".join(start_lines(server)))
-        await stopped.wait()
+        await _first_of(stopped, server.failed)
         click.echo("stopping")
+    if server.failed.is_set():
+        raise Failure(server.failure)
     click.echo("stopped")
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 def _allow_many_connections() -> None:
@@ -87,7 +96,7 @@ def start_lines(server: Dispatcher) -> Iterator[str]:
     settings = server.settings
     yield f"Azul Dispatcher on {server.url}"
     yield f"  data    {settings.data_dir.absolute()}"
-    yield f"  log     {settings.event_log}"
+    yield f"  log     {f'Kafka on {settings.kafka_endpoint}' if settings.kafka_endpoint else settings.event_log}"
     yield f"  store   {show('store', settings.store_url)}"
     if settings.async_ack:
         yield "  DISPATCHER_ASYNC_ACK is on: a crash loses what was answered but not written yet"

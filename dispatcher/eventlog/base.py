@@ -70,6 +70,10 @@ class UnknownTopic(Exception):
     """No such topic: `ensure_topics` makes one."""
 
 
+class TopicRefused(Exception):
+    """The log will not have this topic as it is wanted; the text says which and why. Asking again will not help."""
+
+
 class Fenced(Exception):
     """A newer owner has opened this slot: the caller must stop serving it."""
 
@@ -129,7 +133,10 @@ class EventLog(Protocol):
         ...
 
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
-        """Make missing topics, raise partition counts, take over cleanup and retention of the others."""
+        """Make missing topics, raise partition counts; an embedded log also takes over cleanup and retention of others.
+
+        Raises LogUnavailable, TopicRefused.
+        """
         ...
 
     async def close(self) -> None: ...

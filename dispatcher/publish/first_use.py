@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from dispatcher.eventlog.base import EventLog, LogUnavailable
+from dispatcher.eventlog.base import EventLog, LogUnavailable, TopicRefused
 from dispatcher.eventlog.topics import SOURCE_NAME, TopicNames
 from dispatcher.publish.outcome import Refused
 from dispatcher.publish.sources import Sources
@@ -39,7 +39,10 @@ class FirstUse:
             if topic in self.existing:
                 return
             self._check_room(source)
-            await self._log.ensure_topics(self._plan.for_source(source) if source else self._plan.at_start())
+            try:
+                await self._log.ensure_topics(self._plan.for_source(source) if source else self._plan.at_start())
+            except TopicRefused as why:
+                raise Refused(f"source.name {source!r} cannot be used: {why}") from None
             self._look()
             if topic not in self.existing:
                 raise LogUnavailable(f"topic {topic} is not there yet")

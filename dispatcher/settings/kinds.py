@@ -32,6 +32,14 @@ def _topic_prefix(prefix: str) -> str:
     return prefix
 
 
+def _endpoint(servers: str) -> str:
+    for server in servers.split(",") if servers else ():
+        parts = _ADDRESS.fullmatch(server.strip())
+        if parts is None or not parts["host"] or int(parts["port"]) > 65535:
+            raise ValueError(f"{server!r} is not HOST:PORT: write kafka:9092, or several with commas between")
+    return servers
+
+
 def _store(url: str) -> str:
     if url and not _URL.fullmatch(url):
         raise ValueError("not a URL: write file:///srv/azul for a folder, or memory: to keep nothing")
@@ -44,6 +52,7 @@ def _names(value: object) -> object:
 
 Address = Annotated[str, AfterValidator(_address)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+Endpoint = Annotated[str, AfterValidator(_endpoint)]
 StoreUrl = Annotated[str, AfterValidator(_store)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes."""
@@ -61,3 +70,5 @@ class About:
     """Other names of the same thing: `DISPATCHER_…`, or a key of the original such as `events.sources`."""
     hides: bool = False
     """Its value may hold a password, which is never printed."""
+    secret: bool = False
+    """Its value is a password: nothing of it is printed."""

@@ -10,20 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-_NO_KAFKA = "this version keeps events in its own log and does not speak Kafka yet"
 _NO_S3 = "this version stores files in a folder and does not speak S3 or Azure yet"
 _NO_LAYER = "this version cannot read or write files stored in this encoding"
 _NO_REDIS = "there is no Redis here: all state lives in the journal, below DISPATCHER_DATA_DIR"
-_ONE_COPY = "the embedded log keeps one copy"
-_NO_TUNING = "the embedded log has nothing to tune there"
+_NO_TUNING = "one reader and one producer serve everybody here, and need no tuning there"
 _OWN_REDELIVERY = "the server hands lost tasks out again by itself, as soon as their lease is over"
 
 REFUSED: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
     {
-        "DISPATCHER_KAFKA_ENDPOINT": (_NO_KAFKA, frozenset()),
         "DISPATCHER_STORE_S3_*": (_NO_S3, frozenset()),
         "DISPATCHER_STORE_BACKEND": (_NO_S3, frozenset({"local"})),
-        "events.kafka.endpoint": (_NO_KAFKA, frozenset()),
         "streams.backend": (_NO_S3, frozenset({"local"})),
         "streams.s3.endpoint": (_NO_S3, frozenset()),
         "streams.azure.endpoint": (_NO_S3, frozenset()),
@@ -35,8 +31,6 @@ REFUSED: Final[Mapping[str, tuple[str, frozenset[str]]]] = MappingProxyType(
 
 IGNORED: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "DISPATCHER_GLOBAL_REPLICA_COUNT": _ONE_COPY,
-        "DISPATCHER_INIT_KAFKA_RETRIES": _NO_KAFKA,
         "DISPATCHER_CHECK_VALID_EVENTS": "every event is checked, always",
         "log_path": "log lines go to standard error",
         "streams.fcache.path": "uploads on their way are buffered below DISPATCHER_DATA_DIR",
@@ -46,9 +40,7 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "streams.aes_key": "files are not encrypted by this version",
         "events.redis.*": _NO_REDIS,
         "events.kafka.*": _NO_TUNING,
-        "events.global_replica_count": _ONE_COPY,
-        "events.ignore_topic_mismatch": _NO_TUNING,
-        "events.enable_extended_kafka_metrics": _NO_KAFKA,
+        "events.enable_extended_kafka_metrics": "there are no more metrics than those of docs/reference/metrics.md",
         "events.dedupe_cache_bytes": "an event reaches a plugin once, so there is nothing to deduplicate",
         "events.replay_plugin_cache.*": "this version keeps no cache of results: a plugin asked again runs again",
         "events.lost_tasks_check_minutes": _OWN_REDELIVERY,

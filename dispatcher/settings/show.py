@@ -29,6 +29,8 @@ def rows(loaded: Loaded) -> Iterator[Row]:
 
 def show(attribute: str, value: object) -> str:
     """A value as it could be written into the environment, except for what must not be seen."""
+    if about(attribute).secret:
+        return "***" if value else ""
     if isinstance(value, bool):
         return str(value).lower()
     if _is_size(attribute) and isinstance(value, int):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dispatcher.settings.kinds import About, Address, Names, Size, StoreUrl, TopicPrefix, split_address
+from dispatcher.settings.kinds import About, Address, Endpoint, Names, Size, StoreUrl, TopicPrefix, split_address
 from dispatcher.settings.sizes import GI, MI
 
 PREFIX = "DISPATCHER_"
@@ -22,7 +22,7 @@ class Settings(BaseModel):
     data_dir: Annotated[Path, About("Folder of everything this server keeps; made when missing.")] = Path("data")
     event_log: Annotated[
         Literal["sqlite", "memory"],
-        About("Where events are kept: sqlite survives power loss, memory forgets everything at the end."),
+        About("Where events are kept without Kafka: sqlite survives power loss, memory forgets everything at the end."),
     ] = "sqlite"
     store: Annotated[
         StoreUrl,
@@ -32,6 +32,50 @@ class Settings(BaseModel):
             hides=True,
         ),
     ] = ""
+    kafka_endpoint: Annotated[
+        Endpoint,
+        About(
+            "HOST:PORT of Kafka, several with commas between; empty means that events are kept in the data folder.",
+            ("events.kafka.endpoint",),
+        ),
+    ] = ""
+    kafka_security_protocol: Annotated[
+        Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"],
+        About("How to speak to Kafka: SSL encrypts, SASL proves who we are."),
+    ] = "PLAINTEXT"
+    kafka_sasl_mechanism: Annotated[
+        Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], About("How a name and password are shown to Kafka.")
+    ] = "PLAIN"
+    kafka_sasl_username: Annotated[str, About("Name to show to Kafka.")] = ""
+    kafka_sasl_password: Annotated[str, About("Password to show to Kafka.", secret=True)] = ""
+    kafka_ca_file: Annotated[
+        str, About("PEM file of the certificates that Kafka's may be signed with; empty means those of the system.")
+    ] = ""
+    kafka_cert_file: Annotated[str, About("PEM file of the certificate to show to Kafka; empty means none.")] = ""
+    kafka_key_file: Annotated[
+        str, About("PEM file of that certificate's key; empty means that it is in the same file.")
+    ] = ""
+    kafka_connect_retries: Annotated[
+        int,
+        Field(ge=0, le=1000),
+        About(
+            "Times that the first connection to Kafka is tried again, at most 5 seconds apart.",
+            ("DISPATCHER_INIT_KAFKA_RETRIES", "events.kafka.connect_retries"),
+        ),
+    ] = 10
+    kafka_compression: Annotated[
+        Literal["lz4", "gzip", "none"], About("How records are packed on their way to Kafka.")
+    ] = "lz4"
+    kafka_fetch_min_bytes: Annotated[
+        Size,
+        Field(ge=1, le=16 * MI),
+        About(
+            "Bytes that Kafka waits for before it answers the tail: 1 is quick, 64Ki saves CPU with many partitions."
+        ),
+    ] = 1
+    kafka_fetch_wait_ms: Annotated[
+        int, Field(ge=10, le=5000), About("Longest time in milliseconds that Kafka waits for these bytes.")
+    ] = 100
     kafka_topic_prefix: Annotated[
         TopicPrefix, About("The part of every topic name after azul.", ("events.kafka.topic_prefix",))
     ] = "test01"
@@ -40,6 +84,20 @@ class Settings(BaseModel):
         Field(ge=1, le=1000),
         About("Partitions of a topic for which nothing else says a number.", ("events.global_partition_count",)),
     ] = 1
+    global_replica_count: Annotated[
+        int,
+        Field(ge=1, le=100),
+        About(
+            "Copies that Kafka keeps of a topic for which nothing else says a number.", ("events.global_replica_count",)
+        ),
+    ] = 1
+    ignore_topic_mismatch: Annotated[
+        bool,
+        About(
+            "Whether to start when topics in Kafka differ from these settings; they are left as they are.",
+            ("events.ignore_topic_mismatch",),
+        ),
+    ] = True
     sources_helm: Annotated[
         str, About("YAML text of the sources: their expiry, topics and descriptions.", ("events.sources",))
     ] = ""

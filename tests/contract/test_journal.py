@@ -38,7 +38,7 @@ async def test_a_slot_that_nobody_opened_is_refused(backend):
 
 async def test_slots_are_apart(backend):
     first = await backend.journal.open_many(range(SLOTS))
-    assert {slot: state for slot, (_, state) in first.items()} == dict.fromkeys(range(SLOTS), {})
+    assert {slot: state for slot, (_, state) in first.items()} == {slot: {} for slot in range(SLOTS)}
     puts = (backend.journal.put(slot, fence, {b"k": b"%d" % slot}) for slot, (fence, _) in first.items())
     await asyncio.gather(*puts)
     await backend.journal.open(7)

@@ -36,7 +36,7 @@ def test_the_page_has_nothing_else() -> None:
     assert PAGE.count("\n### `DISPATCHER_") == len(Settings.model_fields)
 
 
-@pytest.mark.parametrize("name", ["DISPATCHER_KAFKA_ENDPOINT", "DISPATCHER_STORE_S3_*", "events.kafka.endpoint"])
+@pytest.mark.parametrize("name", ["DISPATCHER_STORE_S3_*", "streams.aes_enabled"])
 def test_what_is_refused_is_named(name: str) -> None:
     assert name in REFUSED
     assert f"`{name}`" in PAGE

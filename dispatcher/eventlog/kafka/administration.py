@@ -9,8 +9,7 @@ from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import InvalidPartitionsError, KafkaError, TopicAlreadyExistsError, for_code
 
-from dispatcher.errors import StartupError
-from dispatcher.eventlog.base import LogUnavailable, TopicSpec
+from dispatcher.eventlog.base import LogUnavailable, TopicRefused, TopicSpec
 from dispatcher.eventlog.kafka.catalog import Catalog
 from dispatcher.eventlog.kafka.clients import Failures, away
 from dispatcher.eventlog.kafka.planning import Step, plan, wanted_config
@@ -36,7 +35,7 @@ class Administration:
     async def ensure(self, specs: Sequence[TopicSpec]) -> None:
         """Make what is missing and raise partition counts; say what else differs, and leave it as it is.
 
-        Raises LogUnavailable, StartupError (mismatches while strict, or a refusal that names the topic).
+        Raises LogUnavailable, TopicRefused (mismatches while strict, or a refusal that names the topic).
         """
         try:
             async with asyncio.timeout(self._seconds):
@@ -54,7 +53,7 @@ class Administration:
         return plan(specs, self._catalog.counts, self._catalog.replication, configs, self._message_limit)
 
     async def apply(self, steps: Sequence[Step]) -> None:
-        """Create and grow, and wait until every partition has its leader. Raises LogUnavailable, StartupError."""
+        """Create and grow, and wait until every partition has its leader. Raises LogUnavailable, TopicRefused."""
         missing = {step.spec.name: step.spec for step in steps if step.missing}
         grown = {step.spec.name: step.spec.partitions for step in steps if step.grows}
         if not missing and not grown:
@@ -71,7 +70,7 @@ class Administration:
         """Give topics the keys that differ and keep all others that were set on them.
 
         The client replaces all keys of a topic at once, so what is there is read first and sent again with the rest.
-        Raises LogUnavailable, StartupError.
+        Raises LogUnavailable, TopicRefused.
         """
         changed = [step for step in steps if step.settings and not step.missing]
         if not changed:
@@ -92,13 +91,13 @@ class Administration:
         for response in responses:
             for code, message, _, name in response.resources:
                 if code:
-                    raise StartupError(f"Kafka refuses the configuration of {name}: {message}")
+                    raise TopicRefused(f"Kafka refuses the configuration of {name}: {message}")
 
     def _tell(self, steps: Sequence[Step]) -> None:
         differing = {step.spec.name: step.mismatches for step in steps if step.mismatches}
         if differing and self._strict:
             lines = [f"{name}: {'; '.join(found)}" for name, found in differing.items()]
-            raise StartupError(
+            raise TopicRefused(
                 "topics differ from the settings (see `dispatcher topics plan`, or set "
                 "DISPATCHER_IGNORE_TOPIC_MISMATCH=true):\n" + "\n".join(lines)
             )
@@ -128,7 +127,7 @@ class Administration:
         except KafkaError as problem:
             if problem.retriable:
                 raise
-            raise StartupError(f"Kafka refuses to give {name} {count} partitions: {problem}") from None
+            raise TopicRefused(f"Kafka refuses to give {name} {count} partitions: {problem}") from None
 
     async def _settled(self, wanted: Mapping[str, int]) -> None:
         pause = 0.01
@@ -168,4 +167,4 @@ def _check(name: str, code: int, message: str | None, harmless: type[KafkaError]
         return
     if kind.retriable:
         raise kind(f"{name}: {message}")
-    raise StartupError(f"Kafka refuses to make the topic {name}: {message}")
+    raise TopicRefused(f"Kafka refuses to make the topic {name}: {message}")

@@ -79,7 +79,7 @@ class KafkaJournal:
         return (await self.open_many([slot]))[slot]
 
     async def open_many(self, slots: Sequence[int]) -> dict[int, tuple[int, State]]:
-        """See base.Journal. Raises LogUnavailable, StartupError."""
+        """See base.Journal. Raises LogUnavailable, TopicRefused."""
         await self._start()
         claimed = await asyncio.gather(*(self._claim(slot) for slot in slots))
         fences = dict(zip(slots, claimed, strict=True))

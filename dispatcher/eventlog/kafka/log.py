@@ -130,7 +130,7 @@ class KafkaLog:
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> None:
         """Make missing topics and raise partition counts; other differences are logged and left alone.
 
-        Raises LogUnavailable, and StartupError for what Kafka refuses or, with `strict_topics`, for a difference.
+        Raises LogUnavailable, and TopicRefused for what Kafka refuses or, with `strict_topics`, for a difference.
         """
         self._check_open()
         await self._administration.ensure(specs)

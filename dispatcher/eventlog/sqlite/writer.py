@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import apsw
 
 from dispatcher.eventlog.base import Append, LogUnavailable, Record
+from dispatcher.eventlog.room import Room
 from dispatcher.eventlog.sqlite.batches import Batch, batches
 from dispatcher.eventlog.sqlite.partition import Partition
-from dispatcher.eventlog.room import Room
 from dispatcher.eventlog.timestamps import stamp
 
 logger = logging.getLogger(__name__)

@@ -35,6 +35,12 @@ def test_names_are_written_with_commas_between() -> None:
         ("DP__LISTEN_ADDR", ":8111", "listen", ":8111"),
         ("DP__EVENTS__KAFKA__MESSAGE_MAX_BYTES", "1Mi", "message_max_bytes", 1024**2),
         ("DISPATCHER_KAFKA_MESSAGE_MAX_BYTES", "1Mi", "message_max_bytes", 1024**2),
+        ("DP__EVENTS__KAFKA__ENDPOINT", "kafka:9092", "kafka_endpoint", "kafka:9092"),
+        ("DISPATCHER_KAFKA_ENDPOINT", "a:1, b:2", "kafka_endpoint", "a:1, b:2"),
+        ("DISPATCHER_INIT_KAFKA_RETRIES", "3", "kafka_connect_retries", 3),
+        ("DP__EVENTS__KAFKA__CONNECT_RETRIES", "3", "kafka_connect_retries", 3),
+        ("DP__EVENTS__GLOBAL_REPLICA_COUNT", "2", "global_replica_count", 2),
+        ("DP__EVENTS__IGNORE_TOPIC_MISMATCH", "false", "ignore_topic_mismatch", False),
         ("DP__Events__Kafka__Topic_Prefix", "prod", "kafka_topic_prefix", "prod"),
         ("DP.EVENTS.SOURCES", "sources: {}", "sources_helm", "sources: {}"),
         ("DP.events.topics", "[]", "topics_yaml", "[]"),
@@ -81,11 +87,11 @@ def test_an_empty_variable_counts_as_not_set() -> None:
     [
         ("DP__EVENTS__REDIS__ENDPOINT", "no Redis"),
         ("DP__EVENTS__REDIS__PASSWORD", "no Redis"),
-        ("DP__EVENTS__KAFKA__CONNECT_RETRIES", "nothing to tune"),
+        ("DP__EVENTS__KAFKA__NETWORK_CONNECTIONS_PER_ACTION", "no tuning"),
         ("DP__EVENTS__REPROCESS__PREVIOUS_PREFIX", "no reprocess command"),
         ("DP__STREAMS__CACHE__SIZE_BYTES", "cache"),
         ("DP__LOG_PATH", "standard error"),
-        ("DISPATCHER_GLOBAL_REPLICA_COUNT", "one copy"),
+        ("DP__EVENTS__ENABLE_EXTENDED_KAFKA_METRICS", "no more metrics"),
         ("DP__NO__SUCH__KEY", "nothing is known"),
     ],
 )
@@ -101,8 +107,6 @@ def test_names_without_a_meaning_here_are_told_and_change_nothing(variable: str,
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
-        ("DISPATCHER_KAFKA_ENDPOINT", "localhost:9092"),
-        ("DP__EVENTS__KAFKA__ENDPOINT", "kafka:9092"),
         ("DISPATCHER_STORE_S3_ENDPOINT", "localhost:9000"),
         ("DISPATCHER_STORE_S3_ACCESS_KEY", "key"),
         ("DISPATCHER_STORE_S3_SECRET_KEY", "key"),
@@ -154,6 +158,8 @@ def test_what_clients_read_is_no_mistake_either() -> None:
         ("DISPATCHER_MAX_ATTEMPTS", "0", "greater than or equal to 1"),
         ("DISPATCHER_LEASE_SECONDS", "inf", "finite"),
         ("DISPATCHER_KAFKA_TOPIC_PREFIX", "a.b", "letters, digits"),
+        ("DISPATCHER_KAFKA_ENDPOINT", "kafka", "write kafka:9092"),
+        ("DISPATCHER_KAFKA_ENDPOINT", "kafka:9092,", "write kafka:9092"),
         ("DISPATCHER_STORE", "/srv/store", "write file:///srv/azul"),
         ("DP__EVENTS__LOST_TASKS_AFTER_MINUTES", "soon", "number of minutes"),
     ],
@@ -167,7 +173,7 @@ def test_a_wrong_value_names_the_variable_and_the_cure(variable: str, value: str
 
 def test_all_mistakes_are_told_at_once() -> None:
     with pytest.raises(StartupError) as caught:
-        load({"DISPATCHER_LISTN": "x", "DISPATCHER_MAX_ATTEMPTS": "none", "DISPATCHER_KAFKA_ENDPOINT": "x"})
+        load({"DISPATCHER_LISTN": "x", "DISPATCHER_MAX_ATTEMPTS": "none", "DISPATCHER_STORE_S3_ENDPOINT": "x"})
     assert len(str(caught.value).splitlines()) == 3
 
 

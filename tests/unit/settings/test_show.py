@@ -23,6 +23,11 @@ def test_passwords_in_the_store_url_are_masked() -> None:
     assert row.value == "s3://***@host/bucket?***"
 
 
+def test_a_password_is_not_shown_at_all() -> None:
+    shown = {row.name: row.value for row in rows(load({"DISPATCHER_KAFKA_SASL_PASSWORD": "hunter2"}))}
+    assert shown["DISPATCHER_KAFKA_SASL_PASSWORD"] == "***"
+
+
 def test_what_is_shown_can_be_set_again() -> None:
     environ = {row.name: row.value for row in rows(load({}))}
     assert load(environ).settings == Settings()
@@ -38,5 +43,8 @@ def test_every_setting_has_a_kind() -> None:
         "true or false",
         "sqlite or memory",
         "text or json",
+        "lz4 or gzip or none",
+        "PLAIN or SCRAM-SHA-256 or SCRAM-SHA-512",
+        "PLAINTEXT or SSL or SASL_PLAINTEXT or SASL_SSL",
         "DEBUG or INFO or WARNING or ERROR",
     }

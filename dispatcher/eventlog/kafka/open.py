@@ -1,0 +1,60 @@
+"""Opens log and journal on Kafka as the settings say."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from dispatcher.eventlog.kafka.connection import Connection
+from dispatcher.eventlog.kafka.journal import KafkaJournal
+from dispatcher.eventlog.kafka.log import KafkaLog
+from dispatcher.eventlog.topics import TopicNames
+from dispatcher.settings import Settings
+
+JOURNAL = "dispatch"
+"""Name of the journal's system topic."""
+
+
+def connection_of(settings: Settings) -> Connection:
+    return Connection(
+        endpoint=settings.kafka_endpoint,
+        protocol=settings.kafka_security_protocol,
+        mechanism=settings.kafka_sasl_mechanism,
+        username=settings.kafka_sasl_username,
+        password=settings.kafka_sasl_password,
+        ca_file=_path(settings.kafka_ca_file),
+        cert_file=_path(settings.kafka_cert_file),
+        key_file=_path(settings.kafka_key_file),
+    )
+
+
+async def open_kafka_log(settings: Settings, clock: Callable[[], float] = time.time) -> KafkaLog:
+    """A connected log that sees the topics of this installation. Raises StartupError."""
+    log = KafkaLog(
+        connection_of(settings),
+        prefix=TopicNames(settings.kafka_topic_prefix).unprefixed(""),
+        message_max_bytes=settings.message_max_bytes,
+        fetch_min_bytes=settings.kafka_fetch_min_bytes,
+        fetch_wait_ms=settings.kafka_fetch_wait_ms,
+        strict_topics=not settings.ignore_topic_mismatch,
+        connect_retries=settings.kafka_connect_retries,
+        compression=None if settings.kafka_compression == "none" else settings.kafka_compression,
+        clock=clock,
+    )
+    await log.start()
+    return log
+
+
+def journal_of(log: KafkaLog, settings: Settings, on_lost: Callable[[int], None]) -> KafkaJournal:
+    """The journal beside this log; closing the log closes both."""
+    journal = KafkaJournal(
+        log,
+        TopicNames(settings.kafka_topic_prefix).system(JOURNAL),
+        replication=settings.global_replica_count,
+        on_lost=on_lost,
+    )
+    log.close_first(journal.close)
+    return journal
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
