@@ -9,6 +9,7 @@ import pytest
 from dispatcher.delivery.cursors import EXPEDITE, LIVE
 from dispatcher.delivery.jobs import Item
 from dispatcher.delivery.limits import Limits
+from dispatcher.delivery.matching import FilterRaised
 from dispatcher.delivery.rules import FilterConsumerRules, FilterTooDeep
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
@@ -528,7 +529,59 @@ def test_a_scan_of_before_a_reset_brings_nothing() -> None:
     assert not plug.has_ready()
 
 
+def test_leases_of_before_a_restart_count_from_when_we_serve_again() -> None:
+    """Nobody could take a heartbeat while the server was down."""
+    world, after = World(lease_seconds=60), World(lease_seconds=60)
+    world.append(LAB)
+    plug = world.poll()
+    world.scan(plug)
+    world.now -= 500
+    world.lease(plug)
+    after.scheduler.roster.adopt(plug)
+    after.jobs.restore(plug)
+    after.jobs.expire(after.now + 59, after.now + 59)
+    assert not plug.due
+    after.jobs.expire(after.now + 61, after.now + 61)
+    assert plug.due
+
+
+def test_what_was_given_up_on_before_a_restart_is_given_up_on_after_it() -> None:
+    world, after = World(lease_seconds=60, attempts=1), World()
+    world.append(LAB)
+    plug = world.poll()
+    world.scan(plug)
+    world.lease(plug)
+    world.now += 61
+    world.jobs.expire(world.now, world.now)
+    after.scheduler.roster.adopt(plug)
+    after.jobs.restore(plug)
+    assert offsets(after.jobs.expire(after.now, after.now)) == [0]
+
+
 # ---- the tail
+
+
+def test_a_scan_does_not_see_again_what_ended_between_its_ranges() -> None:
+    """After a restart statuses end some of the backlog; what is around it is read in one go."""
+    world = World()
+    world.append(LAB, 9)
+    plug = world.poll()
+    for offset in (3, 5):
+        plug.cursors[LAB].finalise(offset)
+    assert len(world.scan(plug)) == 1
+    assert offsets(world.take(plug, 9)) == [0, 1, 2, 4, 6, 7, 8]
+
+
+def test_who_comes_back_is_read_for_although_others_kept_the_tail() -> None:
+    world = World()
+    world.append(LAB, 2)
+    away = world.poll(Subscription("away", "1", "binary", historic=True))
+    world.scheduler.unfollow(LAB)
+    world.scan(away)  # nothing to be had: nobody knows how far the log goes
+    away.leave()
+    world.poll(READER)
+    world.scan(world.poll(replace(READER, name="away")))
+    assert offsets(world.take(away, 9)) == [0, 1]
 
 
 def test_the_tail_shares_with_who_is_there_only() -> None:
@@ -578,6 +631,7 @@ def test_a_subscriber_ahead_of_the_tail_misses_nothing() -> None:
     world.scan(world.poll(READER))
     world.append(LAB, 2)
     live = world.poll(replace(READER, name="later"))
+    world.scan(live)
     world.append(LAB, 2)
     world.tail()
     world.scan(live)
@@ -633,6 +687,88 @@ def test_records_that_nobody_can_read_are_told_once() -> None:
 
 
 # ---- filters
+
+
+class Moody:
+    """Raises while it is in the mood."""
+
+    name = "Moody"
+
+    def __init__(self) -> None:
+        self.raises = True
+        self.calls = 0
+
+    def reject(self, header: Header, subscription: Subscription) -> str | None:
+        self.calls += 1
+        if self.raises:
+            raise RuntimeError("not today")
+        return "no" if header.author == "bad" else None
+
+
+@pytest.mark.parametrize("way", ["tail", "scan"])
+def test_a_header_filter_that_raises_loses_nothing(way: str) -> None:
+    """Its events are kept, and it is asked again when they are about to be handed out."""
+    moody = Moody()
+    world = World([moody])
+    plug = world.poll()
+    world.scan(plug)
+    if way == "scan":
+        plug.cursors[LAB].detach(0)
+    world.append(LAB)
+    world.append(LAB, author="bad")
+    world.tail()
+    world.scan(plug)
+    for item in world.take(plug, 9):
+        with pytest.raises(FilterRaised, match="Moody"):
+            world.scheduler.rejection(item, world.log[LAB][item.offset], plug.wanted)
+        world.jobs.hold_back(item, now=world.now, reason="filter Moody raised")
+    assert world.take(plug, 9) == []
+    assert world.metrics.registry.get_sample_value(
+        "dispatcher_events_consume_pipelines_error_total", {"pipeline": "Moody"}
+    )
+    moody.raises = False
+    world.now += 2.1
+    items = world.take(plug, 9)
+    assert [world.scheduler.rejection(i, world.log[LAB][i.offset], plug.wanted) for i in items] == [None, "Moody-no"]
+
+
+def test_a_filter_that_never_recovers_ends_in_dead_letters() -> None:
+    world = World([Moody()], attempts=3)
+    world.append(LAB)
+    plug = world.poll()
+    world.scan(plug)
+    waits = []
+    while (found := world.take(plug)) or plug.due:
+        for item in found:
+            world.jobs.hold_back(item, now=world.now, reason="filter Moody raised")
+        waits.append(world.scheduler.next_due(plug))
+        world.now += 1
+    assert world.now < 1_020
+    assert offsets(world.jobs.expire(world.now, world.now)) == [0]
+    assert plug.cursors[LAB].leases[0].reason == "filter Moody raised"
+
+
+def test_what_a_broken_filter_holds_back_is_bounded() -> None:
+    world = World([Moody()], leases=5)
+    reader = world.poll(replace(READER, historic=True))
+    world.scan(reader)
+    world.append(LAB, 100)
+    world.tail()
+    for _ in range(20):
+        for item in world.take(reader, 3):
+            world.jobs.hold_back(item, now=world.now, reason="filter Moody raised")
+    assert reader.lease_count() <= 6
+
+
+def test_verdicts_of_a_healthy_filter_are_remembered() -> None:
+    moody = Moody()
+    moody.raises = False
+    world = World([moody])
+    world.scan(world.poll(READER))
+    for _ in range(50):
+        world.append(LAB, 10, source_time=len(world.log[LAB]))
+        world.tail()
+    assert moody.calls == 1
 
 
 def test_sizes_are_told_apart_at_each_subscribers_own_bounds() -> None:
