@@ -120,7 +120,8 @@ class Handout:
             await self._gather(poll)
             if self._is_full(poll) or loop.time() >= poll.end or self._draining:
                 break
-            await self._wait(poll)
+            if not self._is_overtaken(poll):
+                await self._wait(poll)
         if self._is_paused(poll):
             self._put_back(poll)
             return Batch.paused()
@@ -130,6 +131,10 @@ class Handout:
 
     def _is_paused(self, poll: Poll) -> bool:
         return poll.wanted.task and self._pause.is_on(self._clock())
+
+    def _is_overtaken(self, poll: Poll) -> bool:
+        """Something came up while this poll was looking, and woke those that were waiting already."""
+        return poll.subscriber.followed != poll.subscriber.revision or self._is_paused(poll)
 
     def _is_full(self, poll: Poll) -> bool:
         return len(poll.found) >= poll.count or poll.size >= self._scheduler.limits.reply_bytes
