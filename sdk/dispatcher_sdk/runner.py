@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from dispatcher_sdk.client import DispatcherClient
+from dispatcher_sdk.client import DispatcherClient, Fetched
 from dispatcher_sdk.errors import BadReply, DispatcherError, Refused, Unavailable, WorkerFailed
 from dispatcher_sdk.executors import Executor
 from dispatcher_sdk.models import BinaryEvent, StatusEvent
@@ -27,6 +27,8 @@ _log: Final = logging.getLogger(__name__)
 
 _FLUSH_SECONDS: Final = 5.0
 """For statuses and releases at the very end, after the grace time."""
+_LATE_SECONDS: Final = 1.0
+"""For the reply to a poll that was under way at the order to stop: it may bring jobs that nobody would work on."""
 _PAUSED_SECONDS: Final = 1.0
 _FAILED_SECONDS: Final = 30.0
 
@@ -64,6 +66,8 @@ class Runner:
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._started: set[str] = set()
         self._room = asyncio.Event()
+        self._poll: asyncio.Task[Fetched] | None = None
+        """A poll whose jobs have not begun."""
         self._outbox = Outbox(client.post_statuses, self._accepted)
         self._author = plugin.author
         self._broken: asyncio.Queue[BaseException] = asyncio.Queue()
@@ -114,14 +118,19 @@ class Runner:
         """
         plugin, settings = self._plugin, self._settings
         count = self._most - len(self._held) if backlog else 1
-        fetched = await self._client.fetch(
-            plugin.name,
-            plugin.version,
-            plugin.subscription.query(),
-            count=count,
-            deadline=0 if backlog else settings.deadline,
-            lease=settings.lease,
+        poll = self._poll = asyncio.create_task(
+            self._client.fetch(
+                plugin.name,
+                plugin.version,
+                plugin.subscription.query(),
+                count=count,
+                deadline=0 if backlog else settings.deadline,
+                lease=settings.lease,
+            )
         )
+        await asyncio.wait({poll})  # the order to stop ends this wait and not the poll
+        self._poll = None
+        fetched = poll.result()
         for event in fetched.events:
             self._begin(event)
         if not fetched.events and (fetched.info.paused or not fetched.info.ready):
@@ -214,6 +223,7 @@ class Runner:
 
     async def _drain(self, hurry: asyncio.Event) -> None:
         """Give back what has not begun, let the rest finish within the grace time, post what is finished."""
+        late = asyncio.create_task(self._give_late_back())
         waiting = {token: task for token, task in self._jobs.items() if token not in self._started}
         await _cancel(*waiting.values())
         await self._give_all_back(list(waiting))
@@ -224,10 +234,20 @@ class Runner:
             await asyncio.wait({ended, hurried}, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
             await _cancel(ended, hurried)
         await _cancel(*self._jobs.values())
+        await late
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_SECONDS):
                 await self._outbox.emptied()
         await self._give_all_back(list(self._held))
+
+    async def _give_late_back(self) -> None:
+        """What the last poll brings. Had it been cut off, jobs already on their way would wait for their leases."""
+        if self._poll is None:
+            return
+        with contextlib.suppress(TimeoutError, DispatcherError):
+            async with asyncio.timeout(_LATE_SECONDS):
+                fetched = await self._poll
+            await self._give_all_back([event.dequeued for event in fetched.events if event.dequeued])
 
     async def _give_all_back(self, tokens: list[str]) -> None:
         """All at once and not for long: the dispatcher may be away, and then leases expire."""

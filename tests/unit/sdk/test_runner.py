@@ -314,6 +314,19 @@ async def test_stopping_lets_jobs_finish_and_gives_the_others_back(
     assert hub.released[0][1] == "0"
 
 
+async def test_stopping_gives_a_job_back_that_was_on_its_way(hub: Any, write_plugin: Callable[[str], str]) -> None:
+    async with serving(hub, write_plugin("pass")) as stop:
+        await hub.until(lambda: bool(hub.polls))
+        async with hub.changed:  # nothing is answered until this is let go
+            hub.submit(b"late")
+            hub.changed.notify_all()
+            stop.set()
+            for _ in range(50):
+                await asyncio.sleep(0)  # the order is obeyed before the reply leaves
+    assert [after for _, after in hub.released] == ["0"]
+    assert not hub.leased
+
+
 async def test_stopping_gives_a_job_back_that_takes_too_long(
     hub: Any, write_plugin: Callable[[str], str], tmp_path: Path
 ) -> None:
