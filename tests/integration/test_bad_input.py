@@ -4,6 +4,7 @@ import asyncio
 import io
 import json
 import random
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -58,10 +59,16 @@ async def serving(folder: Path, **settings: Any) -> AsyncIterator[aiohttp.Client
         assert 'code="5' not in text
 
 
+@pytest.fixture(scope="module")
+def topic_prefix() -> str:
+    """What is refused leaves nothing behind, so all these tests may share topics: making them is what takes time."""
+    return f"bad{uuid.uuid4().hex[:12]}"
+
+
 @pytest.fixture
-async def http(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
+async def http(tmp_path: Path, log: dict[str, str]) -> AsyncIterator[aiohttp.ClientSession]:
     """A client; the server is checked to be well afterwards, and never to have answered 5xx."""
-    async with serving(tmp_path) as session:
+    async with serving(tmp_path, **log) as session:
         yield session
 
 
@@ -226,8 +233,8 @@ async def test_ranges(http: aiohttp.ClientSession, header: str) -> None:
         assert await error_of(response) in (400, 416)
 
 
-async def test_bodies_over_their_limit(tmp_path: Path) -> None:
-    async with serving(tmp_path, post_max_bytes=1_000_000, upload_max_bytes=1_000_000) as http:
+async def test_bodies_over_their_limit(tmp_path: Path, log: dict[str, str]) -> None:
+    async with serving(tmp_path, **log, post_max_bytes=1_000_000, upload_max_bytes=1_000_000) as http:
         for path in (f"{EVENT}?model=binary", STREAM):
             async with http.post(path, data=io.BytesIO(b"x" * 1_500_000)) as response:
                 assert await error_of(response) == 413

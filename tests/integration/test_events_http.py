@@ -222,10 +222,10 @@ async def test_metrics_of_a_job(client: Client) -> None:
     assert 'dispatcher_restapi_response_codes{code="200",method="POST",path="/api/v2/event"} 1.0' in text
 
 
-async def test_sources_decide_what_is_too_old_and_what_is_unknown(tmp_path: Path) -> None:
+async def test_sources_decide_what_is_too_old_and_what_is_unknown(tmp_path: Path, log: dict[str, str]) -> None:
     sources = "sources:\n  lab:\n    expire_events_after: 1 days\n  keep: {}\n"
     async with (
-        LocalDispatcher(tmp_path, sources_helm=sources) as server,
+        LocalDispatcher(tmp_path, sources_helm=sources, **log) as server,
         aiohttp.ClientSession(server.url) as http,
     ):
         client = Client(http, server)
