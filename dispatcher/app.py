@@ -59,13 +59,7 @@ class Dispatcher:
         self._clock = clock
         self._names = TopicNames(settings.kafka_topic_prefix)
         self._sources = Sources.from_yaml(settings.sources_helm, strict=settings.sources_strict)
-        self._plan = TopicPlan(
-            self._names,
-            self._sources,
-            partitions=settings.global_partition_count,
-            replication=settings.global_replica_count,
-            overrides=settings.topics_yaml,
-        )
+        self._plan = TopicPlan.from_settings(settings, self._names, self._sources)
         self._deletions = Deletions()
         self._inserts = Inserts()
         self._stack = AsyncExitStack()

@@ -8,6 +8,7 @@ from dispatcher.cli.lost_tasks import lost_tasks
 from dispatcher.cli.serve import serve
 from dispatcher.cli.settings import settings
 from dispatcher.cli.submit import submit
+from dispatcher.cli.topics import topics
 from dispatcher.cli.watch import watch
 
 
@@ -29,7 +30,7 @@ def main(context: click.Context) -> None:
         context.invoke(serve)
 
 
-for command in (serve, submit, watch, filetype, settings, demo, lost_tasks):
+for command in (serve, submit, watch, filetype, settings, topics, demo, lost_tasks):
     main.add_command(command)
 
 if __name__ == "__main__":

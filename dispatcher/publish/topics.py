@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from dispatcher_sdk.models import ACTIONS
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
@@ -11,6 +11,7 @@ from dispatcher.eventlog.base import FOREVER, TopicSpec
 from dispatcher.eventlog.topics import SYSTEM_TOPICS, TopicNames
 from dispatcher.publish.documents import read_document
 from dispatcher.publish.sources import Config, Sources
+from dispatcher.settings import Settings
 
 SETTING: Final = "DISPATCHER_TOPICS_YAML"
 CLEANUP: Final = "cleanup.policy"
@@ -92,6 +93,17 @@ class TopicPlan:
         self._partitions = partitions
         self._replication = replication
         self._overrides = {entry.topic: entry for entry in read_overrides(overrides)}
+
+    @classmethod
+    def from_settings(cls, settings: Settings, names: TopicNames, sources: Sources) -> Self:
+        """Raises StartupError naming line and key of a mistake."""
+        return cls(
+            names,
+            sources,
+            partitions=settings.global_partition_count,
+            replication=settings.global_replica_count,
+            overrides=settings.topics_yaml,
+        )
 
     def at_start(self) -> list[TopicSpec]:
         """System topics, those of listed sources, and new ones of the topics document."""

@@ -7,7 +7,7 @@ import pytest
 
 from dispatcher.eventlog.base import Append, EventLog, Journal, Record, TopicPartition
 from dispatcher.eventlog.kafka.connection import Connection
-from dispatcher.eventlog.kafka.journal import KafkaJournal
+from dispatcher.eventlog.kafka.journal import KafkaJournal, journal_spec
 from dispatcher.eventlog.kafka.log import KafkaLog
 from dispatcher.eventlog.memory import MemoryJournal, MemoryLog
 from dispatcher.eventlog.sqlite.log import SqliteLog
@@ -109,7 +109,7 @@ class KafkaBackend(Backend):
         )
         await log.start()
         self.log = Apart(log, self._prefix)
-        self.journal = KafkaJournal(log, f"{self._prefix}system.dispatch")
+        self.journal = KafkaJournal(log, journal_spec(f"{self._prefix}system.dispatch"))
         log.close_first(self.journal.close)
 
     async def reopen(self) -> None:

@@ -45,6 +45,17 @@ class Administration:
         except TimeoutError:
             raise LogUnavailable("Kafka did not make the topics in time") from None
 
+    async def look(self, keys: Iterable[str]) -> dict[str, tuple[int, int, dict[str, str]]]:
+        """Every topic: partitions, copies, and the values of these keys. Raises LogUnavailable."""
+        await self._catalog.look()
+        counts, copies = self._catalog.counts, self._catalog.replication
+        configs = await self._configs(sorted(counts))
+        chosen = set(keys)
+        return {
+            name: (counts[name], copies[name], {key: values[key] for key in sorted(chosen & values.keys())})
+            for name, values in configs.items()
+        }
+
     async def plan(self, specs: Sequence[TopicSpec]) -> list[Step]:
         """What would have to change. Raises LogUnavailable."""
         await self._catalog.look()

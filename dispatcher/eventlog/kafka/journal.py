@@ -30,6 +30,11 @@ _UNKNOWN = -1
 State = dict[bytes, bytes]
 
 
+def journal_spec(topic: str, replication: int = 1) -> TopicSpec:
+    """How the journal's topic is made."""
+    return TopicSpec(topic, partitions=SLOTS, config=CONFIG, replication=replication)
+
+
 def _ignore(slot: int) -> None:
     pass
 
@@ -53,14 +58,13 @@ class KafkaJournal:
     def __init__(
         self,
         log: KafkaLog,
-        topic: str,
+        spec: TopicSpec,
         *,
-        replication: int = 1,
         on_lost: Callable[[int], None] = _ignore,
         watch_seconds: float = WATCH_SECONDS,
     ) -> None:
         self._log = log
-        self._spec = TopicSpec(topic, partitions=SLOTS, config=CONFIG, replication=replication)
+        self._spec = spec
         self._on_lost = on_lost
         self._watch_seconds = watch_seconds
         self._owned: dict[int, _Owned] = {}

@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from dispatcher.eventlog.base import TopicSpec
 from dispatcher.eventlog.kafka.connection import Connection
-from dispatcher.eventlog.kafka.journal import KafkaJournal
+from dispatcher.eventlog.kafka.journal import KafkaJournal, journal_spec
 from dispatcher.eventlog.kafka.log import KafkaLog
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.settings import Settings
@@ -46,14 +47,13 @@ async def open_kafka_log(settings: Settings, clock: Callable[[], float] = time.t
 
 def journal_of(log: KafkaLog, settings: Settings, on_lost: Callable[[int], None]) -> KafkaJournal:
     """The journal beside this log; closing the log closes both."""
-    journal = KafkaJournal(
-        log,
-        TopicNames(settings.kafka_topic_prefix).system(JOURNAL),
-        replication=settings.global_replica_count,
-        on_lost=on_lost,
-    )
+    journal = KafkaJournal(log, journal_topic(settings), on_lost=on_lost)
     log.close_first(journal.close)
     return journal
+
+
+def journal_topic(settings: Settings) -> TopicSpec:
+    return journal_spec(TopicNames(settings.kafka_topic_prefix).system(JOURNAL), settings.global_replica_count)
 
 
 def _path(text: str) -> Path | None:

@@ -36,9 +36,14 @@ class Step:
     @property
     def mismatches(self) -> list[str]:
         """What the topic has otherwise than wanted and a start does not change."""
+        return self.mismatches_beside(configs=False)
+
+    def mismatches_beside(self, configs: bool) -> list[str]:
+        """Those that stay although `configs` are set."""
         if self.missing:
             return []
-        found = [f"{setting.key} is {setting.found}, not {setting.wanted}" for setting in self.settings]
+        settings = () if configs else self.settings
+        found = [f"{setting.key} is {setting.found}, not {setting.wanted}" for setting in settings]
         if self.partitions > self.spec.partitions:
             found.append(f"it has {self.partitions} partitions, not {self.spec.partitions}")
         if self.replication != self.spec.replication:
