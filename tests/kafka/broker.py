@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -35,13 +36,26 @@ class KafkaBroker:
     """One broker process, or `brokers` of them. Data stays in `folder` between `stop` or `kill9` and `start`."""
 
     def __init__(
-        self, folder: Path, jars: Path, *, brokers: int = 1, port: int = 0, settings: dict[str, str] | None = None
+        self,
+        folder: Path,
+        jars: Path,
+        *,
+        brokers: int = 1,
+        port: int = 0,
+        settings: dict[str, str] | None = None,
+        more_listeners: Sequence[str] = (),
+        format_arguments: Sequence[str] = (),
     ) -> None:
         self._jars = jars
         self._settings = settings or {}
-        ports = free_ports(2 * brokers)
+        self._format_arguments = format_arguments
+        ports = free_ports((2 + len(more_listeners)) * brokers)
         ports[0] = port or ports[0]
-        self.nodes = [Node(n + 1, ports[2 * n], ports[2 * n + 1], folder / f"node-{n + 1}") for n in range(brokers)]
+        self.nodes = []
+        for n in range(brokers):
+            plain, controller, *others = ports[n::brokers]
+            more = tuple(zip(more_listeners, others, strict=True))
+            self.nodes.append(Node(n + 1, plain, controller, folder / f"node-{n + 1}", more))
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._formatted = False
 
@@ -94,7 +108,9 @@ class KafkaBroker:
         for node in self.nodes:
             node.folder.mkdir(parents=True)
             (node.folder / "server.properties").write_text(properties(node, self.nodes, self._settings))
-            self._tool("format", *alone, "-t", cluster, "-c", str(node.folder / "server.properties"))
+            self._tool(
+                "format", *alone, *self._format_arguments, "-t", cluster, "-c", str(node.folder / "server.properties")
+            )
         self._formatted = True
 
     def _tool(self, *arguments: str) -> str:

@@ -24,6 +24,8 @@ class Node:
     port: int
     controller_port: int
     folder: Path
+    more_listeners: tuple[tuple[str, int], ...] = ()
+    """(security protocol, port) for clients beside the plain one."""
 
     @property
     def endpoint(self) -> str:
@@ -37,6 +39,8 @@ class Node:
 def properties(node: Node, nodes: list[Node], more: dict[str, str]) -> str:
     """The file of one node; `more` wins over what is said here."""
     copies = str(len(nodes))
+    clients = {"PLAINTEXT": node.port, **dict(node.more_listeners)}
+    advertised = ",".join(f"{protocol}://127.0.0.1:{port}" for protocol, port in clients.items())
     alone = len(nodes) == 1
     quorum = (
         {"controller.quorum.bootstrap.servers": node.controller}
@@ -46,9 +50,11 @@ def properties(node: Node, nodes: list[Node], more: dict[str, str]) -> str:
     lines = {
         "process.roles": "broker,controller",
         "node.id": str(node.id),
-        "listeners": f"PLAINTEXT://{node.endpoint},CONTROLLER://{node.controller}",
-        "advertised.listeners": f"PLAINTEXT://{node.endpoint}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"{advertised},CONTROLLER://{node.controller}",
+        "advertised.listeners": advertised,
+        "listener.security.protocol.map": ",".join(
+            ["CONTROLLER:PLAINTEXT", *(f"{protocol}:{protocol}" for protocol in clients)]
+        ),
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(node.folder / "data"),
         "default.replication.factor": copies,
