@@ -47,7 +47,9 @@ class Faults:
         """The operation with this number fails; the count includes all but `next`."""
         self.count = 0
         self.hooks: dict[str, Callable[[], Awaitable[None]]] = {}
-        """Called once, in the middle of the next such operation."""
+        """Called once, in the next such operation before it happens."""
+        self.after: dict[str, Callable[[], Awaitable[None]]] = {}
+        """The same, after it happened and before the caller knows."""
         self.seen: list[str] = []
 
     async def pass_through(self, operation: str) -> None:
@@ -60,6 +62,11 @@ class Faults:
             await hook()
         if operation in self.failing or self.count == self.fail_at:
             raise LogUnavailable(f"{operation} fails")
+
+    async def happened(self, operation: str) -> None:
+        hook = self.after.pop(operation, None)
+        if hook is not None:
+            await hook()
 
 
 class FaultyLog:
@@ -87,7 +94,9 @@ class FaultyLog:
 
     async def bounds(self, partitions: Sequence[TopicPartition]) -> Mapping[TopicPartition, tuple[int, int]]:
         await self.faults.pass_through("bounds")
-        return await self.inner.bounds(partitions)
+        bounds = await self.inner.bounds(partitions)
+        await self.faults.happened("bounds")
+        return bounds
 
     async def offset_at(self, partitions: Sequence[TopicPartition], timestamp_ms: int) -> Mapping[Any, int | None]:
         return await self.inner.offset_at(partitions, timestamp_ms)
@@ -227,7 +236,7 @@ class Hub:
             items.append(Append(topic, sha.encode(), encode(event), pack(header_of(event))))
         assert await self.log.inner.append(items) == [None] * len(items)
 
-    async def status(self, event: dict[str, Any], status: str = "completed") -> None:
+    async def status(self, event: dict[str, Any], status: str = "completed", key: str = "k") -> None:
         """Durable, as a plugin posts it."""
         about = {**event, "entity": {**event["entity"], "datastreams": [], "features": []}}
         body = {**about, "author": {"name": "plug", "version": "1", "category": "plugin"}}
@@ -235,7 +244,7 @@ class Hub:
         for name in ("source", "action", "flags", "dequeued"):
             body.pop(name, None)
         decoded = decode("status", json.dumps(body).encode())
-        item = Append(NAMES.system("status"), b"k", encode(decoded), pack(header_of(decoded)))
+        item = Append(NAMES.system("status"), key.encode(), encode(decoded), pack(header_of(decoded)))
         assert await self.log.inner.append([item]) == [None]
 
     async def batch(self, wanted: Subscription, count: int = 100, deadline: float = 0.0, **more: Any) -> Batch:
