@@ -6,6 +6,8 @@ from pathlib import Path
 _QUICK = {
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "4",
+    "transaction.state.log.num.partitions": "4",
+    "transaction.state.log.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "broker.session.timeout.ms": "2000",
@@ -59,6 +61,7 @@ def properties(node: Node, nodes: list[Node], more: dict[str, str]) -> str:
         "log.dirs": str(node.folder / "data"),
         "default.replication.factor": copies,
         "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
         "min.insync.replicas": "1" if alone else "2",
         **quorum,
         **_QUICK,

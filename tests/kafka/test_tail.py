@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 
+from aiokafka import AIOKafkaProducer
 from aiokafka import TopicPartition as Place
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
@@ -99,6 +100,23 @@ async def test_what_retention_took_is_stepped_over(kafka: KafkaBroker, log: Kafk
     assert (list(chunk.records), chunk.start_offset, chunk.next_offset) == ([], 10, 10)
     chunk = await log.read((topic, 0), 3, 1000)
     assert (list(chunk.records), chunk.start_offset, chunk.next_offset) == ([], 10, 10)
+
+
+async def test_offsets_without_records_at_the_end_are_passed(kafka: KafkaBroker, log: KafkaLog, prefix: str) -> None:
+    """Somebody who writes in transactions leaves a marker behind each, which has an offset and is no record."""
+    topic = prefix + "t"
+    await log.ensure_topics([TopicSpec(topic)])
+    producer = AIOKafkaProducer(bootstrap_servers=kafka.endpoint, transactional_id=prefix)
+    async with producer, producer.transaction():
+        await producer.send(topic, b"v", b"k")
+    tail = await log.tail({(topic, 0): 0})
+    chunks = list(await tail.next())
+    while chunks[-1].next_offset < 2:
+        chunks += await tail.next()
+    assert [record.offset for chunk in chunks for record in chunk.records] == [0]
+    await caught_up(tail, time.time())
+    chunk = await log.read((topic, 0), 1, 100)
+    assert (list(chunk.records), chunk.next_offset, chunk.high_watermark) == ([], 2, 2)
 
 
 async def test_a_place_past_the_end_is_the_end(log: KafkaLog, prefix: str) -> None:
