@@ -68,7 +68,7 @@ class Ending:
     def delivered(self) -> None:
         if not self._leased:
             for item in self._items:
-                self._scheduler.finalise(item)
+                item.cursor.deliver(item.offset)
         wanted = self._subscriber.wanted
         plugin, model = self._metrics.plugins(wanted.name), wanted.model
         self._metrics.events_fetched.labels(plugin, model).inc(len(self._items))

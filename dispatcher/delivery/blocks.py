@@ -33,10 +33,11 @@ class Block:
         self.bytes += other.bytes
 
     def find(self, offset: int) -> Record | None:
-        index = bisect_left(self.offsets, offset)
-        if index < len(self.offsets) and self.offsets[index] == offset:
-            return self.records[index]
-        return None
+        offsets = self.offsets
+        index = offset - self.start  # right where there are no gaps
+        if not 0 <= index < len(offsets) or offsets[index] != offset:
+            index = bisect_left(offsets, offset)
+        return self.records[index] if index < len(offsets) and offsets[index] == offset else None
 
     def from_offset(self, offset: int) -> list[Record]:
         return self.records[bisect_left(self.offsets, offset) :]
@@ -50,6 +51,8 @@ class BlockCache:
         self._bytes = 0
         self._blocks: OrderedDict[tuple[TopicPartition, int], Block] = OrderedDict()
         self._starts: dict[TopicPartition, list[int]] = {}
+        self._last: tuple[TopicPartition, Block] | None = None
+        """Where the last record was found: the next one is mostly there, too."""
 
     @property
     def bytes(self) -> int:
@@ -85,8 +88,13 @@ class BlockCache:
         return block
 
     def record(self, partition: TopicPartition, offset: int) -> Record | None:
-        block = self.find(partition, offset)
-        return block.find(offset) if block else None
+        last = self._last
+        if last is None or last[0] != partition or not last[1].start <= offset < last[1].next_offset:
+            block = self.find(partition, offset)
+            if block is None:
+                return None
+            last = self._last = (partition, block)
+        return last[1].find(offset)
 
     def _melt(self, partition: TopicPartition, block: Block) -> bool:
         starts = self._starts.get(partition)
@@ -101,6 +109,8 @@ class BlockCache:
 
     def _drop(self, partition: TopicPartition, start: int) -> None:
         block = self._blocks.pop((partition, start))
+        if self._last is not None and self._last[1] is block:
+            self._last = None
         self._bytes -= block.bytes
         starts = self._starts[partition]
         starts.remove(start)

@@ -168,6 +168,15 @@ class Cursor:
         self.changed()
         return skipped
 
+    def deliver(self, offset: int) -> None:
+        """It was held and the client has it now."""
+        if offset in self.leases:
+            self.finalise(offset)
+        elif offset in self.held:
+            self.held.remove(offset)
+            self.doubtful.discard(offset)
+            self.changed()
+
     def finalise(self, offset: int) -> bool:
         """Remove the offset for good; False when it was not pending here."""
         lease = self.leases.pop(offset, None)

@@ -1,5 +1,6 @@
 """Laggards: what is older than the tail, read for one subscriber at a time, most urgent lane first."""
 
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -117,9 +118,7 @@ class Scanning:
         return found
 
     def _take_over(self, scan: Scan, found: Found, end: int) -> None:
-        for offset in found.accepted:
-            if offset < end:
-                scan.subscriber.push(scan.cursor, offset)
+        scan.subscriber.push(scan.cursor, found.accepted[: bisect_left(found.accepted, end)])
         scan.cursor.doubtful.update(offset for offset in found.doubtful if offset < end)
         for reason, offsets in found.rejected:
             times = sum(offset < end for offset in offsets)

@@ -6,7 +6,7 @@ writes its snapshots to the journal; the tests crash it between any two steps.
 
 from collections.abc import Iterable, Sequence
 
-from dispatcher.delivery.cursors import HISTORIC, LANES, Cursor, Lane
+from dispatcher.delivery.cursors import ENDLESS, HISTORIC, LANES, Cursor, Lane
 from dispatcher.delivery.jobs import Item, Jobs
 from dispatcher.delivery.judging import Judge
 from dispatcher.delivery.limits import Limits
@@ -169,8 +169,7 @@ class Scheduler:
         if len(queue) + len(offsets) > self.limits.ready:
             cursor.detach(self.position[cursor.partition])
             return False
-        for offset in offsets:
-            subscriber.push(cursor, offset)
+        subscriber.push(cursor, offsets)
         subscriber.wake(len(offsets))
         return True
 
@@ -209,11 +208,15 @@ class Scheduler:
     def _take_ready(self, subscriber: Subscriber, lane: Lane, count: int) -> list[Item]:
         taken: list[Item] = []
         full: list[tuple[Cursor, int]] = []
-        bounded = subscriber.leases
-        while len(taken) < count and (found := subscriber.pop_ready(lane)):
-            cursor, offset = found
-            if bounded and len(cursor.leases) + len(cursor.held) >= self.limits.partition_leases:
-                full.append(found)
+        bound = self.limits.partition_leases if subscriber.leases else ENDLESS
+        queue = subscriber.lanes[lane]
+        while queue and len(taken) < count:
+            cursor, offset = queue.popleft()
+            if offset not in cursor.ready:
+                continue  # it was finalised meanwhile
+            cursor.ready.remove(offset)
+            if len(cursor.leases) + len(cursor.held) >= bound:
+                full.append((cursor, offset))
                 continue
             cursor.hold(offset)
             taken.append(Item(subscriber, cursor, offset, 1))

@@ -5,12 +5,12 @@ import heapq
 import zlib
 from asyncio import Future
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
-from dispatcher.delivery.cursors import LANES, Agenda, Cursor, Lane
+from dispatcher.delivery.cursors import LANES, Agenda, Cursor
 from dispatcher.delivery.leases import new_secret
 from dispatcher.eventlog.base import SLOTS, TopicPartition
 from dispatcher.eventlog.topics import TopicName
@@ -158,25 +158,17 @@ class Subscriber:
     def has_ready(self) -> bool:
         return any(self.lanes)
 
-    def push(self, cursor: Cursor, offset: int) -> None:
-        cursor.ready.add(offset)
-        cursor.changed()
-        self.lanes[cursor.lane(offset)].append((cursor, offset))
+    def push(self, cursor: Cursor, offsets: Sequence[int]) -> None:
+        """All of one lane."""
+        if offsets:
+            cursor.ready.update(offsets)
+            cursor.changed()
+            self.lanes[cursor.lane(offsets[0])].extend([(cursor, offset) for offset in offsets])
 
     def push_front(self, cursor: Cursor, offset: int) -> None:
         cursor.ready.add(offset)
         cursor.changed()
         self.lanes[cursor.lane(offset)].appendleft((cursor, offset))
-
-    def pop_ready(self, lane: Lane) -> tuple[Cursor, int] | None:
-        """Next ready offset; entries that were finalised meanwhile are passed over."""
-        queue = self.lanes[lane]
-        while queue:
-            cursor, offset = queue.popleft()
-            if offset in cursor.ready:
-                cursor.ready.discard(offset)
-                return cursor, offset
-        return None
 
     def clear_ready(self) -> None:
         for lane in LANES:

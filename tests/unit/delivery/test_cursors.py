@@ -112,6 +112,18 @@ def test_a_lease_that_is_on_its_way_again_ends_once() -> None:
     assert not again.held
 
 
+def test_delivered_is_done() -> None:
+    reader = cursor(attached=True)
+    for offset in (11, 12):
+        reader.hold(offset)
+    reader.leases[12] = Lease(2, 10.0, 0.0, due_at=1.0)  # a filter had raised, and now it came again
+    for offset in (11, 12, 13):
+        reader.deliver(offset)
+    assert not reader.held
+    assert not reader.leases
+    assert list(reader.unseen()) == []
+
+
 def test_ready_comes_back_to_be_decided_again() -> None:
     decided = cursor(attached=True, ready={11, 12, 15}, doubtful={12})
     decided.return_ready()
