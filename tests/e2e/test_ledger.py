@@ -26,6 +26,7 @@ DRAIN_SECONDS = 10
 LONG_LEASE = 600
 """Seconds; longer than any of these tests, so that a job that only an expired lease can free is never done."""
 
+BOTH = pytest.mark.parametrize("log", ["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)], indirect=True)
 Say = Callable[[str], None]
 
 
@@ -40,13 +41,23 @@ def seed() -> int:
 
 
 @pytest.fixture
-async def lab(processes: Processes, tmp_path: Path, seed: int) -> AsyncIterator[Lab]:
+def log(request: pytest.FixtureRequest, topic_prefix: str) -> dict[str, str]:
+    """Settings of where the server keeps its log: in its folder, unless a test wants `BOTH`."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return {}
+    broker = request.getfixturevalue("kafka")
+    return {"DISPATCHER_KAFKA_ENDPOINT": broker.endpoint, "DISPATCHER_KAFKA_TOPIC_PREFIX": topic_prefix}
+
+
+@pytest.fixture
+async def lab(processes: Processes, tmp_path: Path, seed: int, log: dict[str, str]) -> AsyncIterator[Lab]:
     async with Witness() as witness, aiohttp.ClientSession() as session:
-        made = Lab(processes, witness, session, tmp_path / "data", seed)
+        made = Lab(processes, witness, session, tmp_path / "data", seed, log)
         await made.start_server()
         yield made
 
 
+@BOTH
 async def test_every_job_ends_once_whoever_is_killed(lab: Lab, samples: Samples, seed: int, say: Say) -> None:
     began = time.monotonic()
     for plugin in PLUGINS:
@@ -86,6 +97,7 @@ async def test_what_submit_reports_survives_a_server_that_is_killed_again_and_ag
     assert stored == samples.sha256s
 
 
+@BOTH
 async def test_sigterm_ends_a_busy_server_and_costs_nothing(lab: Lab, samples: Samples, seed: int, say: Say) -> None:
     for plugin in PLUGINS:
         lab.start_runner(plugin.name, lease=LONG_LEASE)

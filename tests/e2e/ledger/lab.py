@@ -5,7 +5,7 @@ import random
 import re
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -38,7 +38,13 @@ class Lab:
     server: Running
 
     def __init__(
-        self, processes: Processes, witness: Witness, session: aiohttp.ClientSession, data: Path, seed: int
+        self,
+        processes: Processes,
+        witness: Witness,
+        session: aiohttp.ClientSession,
+        data: Path,
+        seed: int,
+        settings: Mapping[str, str],
     ) -> None:
         self.random = random.Random(seed)
         self.witness = witness
@@ -47,14 +53,12 @@ class Lab:
         self.runners: dict[str, Running] = {}
         self._processes = processes
         self._session = session
-        self._data = data
+        self._environ = {"DISPATCHER_LISTEN": "127.0.0.1:0", "DISPATCHER_DATA_DIR": str(data), **settings}
 
     # ---- what runs
 
     async def start_server(self) -> None:
-        self.server = self._processes.start(
-            "dispatcher", "serve", DISPATCHER_LISTEN="127.0.0.1:0", DISPATCHER_DATA_DIR=str(self._data)
-        )
+        self.server = self._processes.start("dispatcher", "serve", **self._environ)
         self.witness.server = (await self.server.printed(r"http://127\.0\.0\.1:\d+"))[0]
 
     def start_runner(self, plugin: str, *, lease: int = LEASE_SECONDS, **environ: str) -> Running:
