@@ -17,7 +17,8 @@ def configure(level: str, style: str) -> None:
     handler.setFormatter(JsonLines() if style == "json" else TextLines())
     handler.addFilter(FewerRepeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("asyncio").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    for chatty in ("asyncio", "aiokafka"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
