@@ -302,9 +302,10 @@ async def test_stopping_lets_jobs_finish_and_gives_the_others_back(
 ) -> None:
     gate = tmp_path / "gate"
     target = write_plugin(f"import os\nos.mkfifo({str(gate)!r})\nopen({str(gate)!r}).read()")
-    running, waiting = hub.submit(b"running"), hub.submit(b"waiting")
+    running = hub.submit(b"running")
     async with serving(hub, target) as stop:
-        await until(gate.exists)
+        await until(gate.exists)  # of two that come together either may begin
+        waiting = hub.submit(b"waiting")
         await hub.until(lambda: len(hub.leased) == 2)
         stop.set()
         await hub.until(lambda: bool(hub.released))
