@@ -37,7 +37,8 @@ serve: $(READY)  ## Run the server alone, on http://localhost:8111 unless DISPAT
 	@$(BIN)/dispatcher serve
 
 test: $(READY)  ## Run every test (ARGS="tests/unit -x" for some)
-	@$(BIN)/python -m pytest $(ARGS)
+	@folder=$$(mktemp -d) && $(BIN)/python -m pytest --basetemp $$folder/tests $(ARGS); \
+	status=$$?; rm -rf $$folder; exit $$status
 
 check: $(READY)  ## Lint, format, types and who may import whom
 	@$(BIN)/ruff check
