@@ -95,3 +95,6 @@ class BadReply(DispatcherError):
 
 class WorkerFailed(SdkError):
     """A worker process did not become ready."""
+
+    by_signal: bool = False
+    """It was killed before it was ready."""

@@ -135,7 +135,9 @@ class WorkerProcess:
             raise WorkerFailed(f"the plugin cannot be set up:\n{frame.text}")
         code = await self._exit_code()
         await self._output.drain()
-        raise WorkerFailed(f"a worker process did not become ready (exit code {code}):\n{self._output.tail}")
+        problem = WorkerFailed(f"a worker process did not become ready (exit code {code}):\n{self._output.tail}")
+        problem.by_signal = code is not None and code < 0
+        raise problem
 
     async def _exit_code(self) -> int | None:
         """None when the process closed its channel but lives on."""
@@ -158,7 +160,13 @@ class WorkerPool:
 
     async def __aenter__(self) -> Self:
         """The first worker shows whether the plugin can be set up at all; the others start when they are needed."""
-        self._free.put_nowait(await self._start())
+        try:
+            first = await self._start()
+        except WorkerFailed as problem:
+            if not problem.by_signal:
+                raise
+            first = await self._replace(None)  # killed from outside: that says nothing of the plugin
+        self._free.put_nowait(first)
         for _ in range(self.slots - 1):
             self._free.put_nowait(None)
         return self
