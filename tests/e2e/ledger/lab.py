@@ -77,11 +77,15 @@ class Lab:
     # ---- what happens to it
 
     async def kill_server(self) -> None:
+        """While plugins hold jobs, if any run."""
+        await self.witness.until(lambda saw: bool(saw.held or not self.runners))
         self.cuts.append(Cut("kill of the server", "", await self.server.kill()))
         await self.start_server()
 
     async def kill_runner(self) -> None:
-        plugin = self.random.choice(sorted(self.runners))
+        """One that holds jobs."""
+        await self.witness.until(lambda saw: bool(saw.held))
+        plugin = self.random.choice(sorted(set(self.witness.saw.held.values())))
         self.cuts.append(Cut("kill of a runner", plugin, await self.runners[plugin].kill()))
         self.start_runner(plugin)
 

@@ -58,6 +58,8 @@ class Testimony:
     """Paths of streams whose upload was answered."""
     released: dict[str, float] = field(default_factory=dict)
     """When a token was given back."""
+    held: dict[Place, str] = field(default_factory=dict)
+    """Jobs that were delivered and are not over, with the plugin that has them."""
     finals: int = 0
     """Final statuses that were answered."""
     moves: int = 0
@@ -166,17 +168,26 @@ class Witness:
                 post.refused = f"{len(failures)} failed: {failures[0]['error']}"
             else:
                 post.answered_at = now
-                self.saw.finals += sum(event["entity"].get("status") in FINAL for event in post.events)
+                self._note_finals(post)
         elif request.path.endswith("/active"):
             self._note_jobs(request, reply.headers[hdrs.CONTENT_TYPE], answer, asked_at, now)
         elif request.path.endswith("/release"):
-            self.saw.released[request.match_info["path"].split("/")[-2]] = now
+            token = request.match_info["path"].split("/")[-2]
+            self.saw.released[token] = now
+            self.saw.held.pop(place_of(token)[0], None)
         self._move()
+
+    def _note_finals(self, post: Post) -> None:
+        for event in post.events:
+            if event["entity"].get("status") in FINAL:
+                self.saw.finals += 1
+                self.saw.held.pop(place_of(event["entity"]["input"]["dequeued"])[0], None)
 
     def _note_jobs(self, request: web.Request, content_type: str, answer: bytes, asked_at: float, now: float) -> None:
         for event in json.loads(_part(content_type, answer, "events"))["events"]:
             token = event["dequeued"]
             place, attempt, leased_at = place_of(token)
+            self.saw.held[place] = request.query["name"]
             self.saw.deliveries.append(Delivery(request.query["name"], token, place, attempt, leased_at, asked_at, now))
 
     def _move(self) -> None:
