@@ -10,6 +10,7 @@
       Unprocessable                 422
       NothingPublished              425
       Unavailable                   503
+        NotServedHere               503
       StartupError                  (not HTTP: the process ends with its text)
 
 The docstring is the default detail. `title` is the short text that clients of the original compare.
@@ -96,6 +97,14 @@ class Unavailable(DispatcherError):
 
     status = 503
     default_title = "unavailable"
+
+
+class NotServedHere(Unavailable):
+    """No dispatcher serves this subscriber right now; try again."""
+
+    def __init__(self, slot: int) -> None:
+        super().__init__()
+        self.slot = slot
 
 
 class StartupError(Exception):

@@ -10,6 +10,7 @@ from dispatcher.settings.sizes import parse_size
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^:\s/\[\]]*):(?P<port>\d{1,5})", re.ASCII)
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+_WEB_URL = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[^:\s/\[\]@?#]+)(:\d{1,5})?", re.ASCII)
 _URL = re.compile(r"[a-z][a-z0-9+.-]*:\S*", re.ASCII)
 
 
@@ -46,6 +47,13 @@ def _store(url: str) -> str:
     return url
 
 
+def _web_url(url: str) -> str:
+    url = url.rstrip("/")
+    if url and not _WEB_URL.fullmatch(url):
+        raise ValueError(f"{url!r} is not the URL of a server: write http://10.0.0.5:8111")
+    return url
+
+
 def _names(value: object) -> object:
     return tuple(name.strip() for name in value.split(",") if name.strip()) if isinstance(value, str) else value
 
@@ -54,6 +62,8 @@ Address = Annotated[str, AfterValidator(_address)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 StoreUrl = Annotated[str, AfterValidator(_store)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+"""Scheme, host and perhaps a port; nothing behind them."""
 Size = Annotated[int, BeforeValidator(parse_size)]
 """Bytes."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]

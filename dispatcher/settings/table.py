@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dispatcher.settings.kinds import About, Address, Endpoint, Names, Size, StoreUrl, TopicPrefix, split_address
+from dispatcher.settings.kinds import (
+    About,
+    Address,
+    Endpoint,
+    Names,
+    Size,
+    StoreUrl,
+    TopicPrefix,
+    WebUrl,
+    split_address,
+)
 from dispatcher.settings.sizes import GI, MI
 
 PREFIX = "DISPATCHER_"
@@ -76,6 +86,18 @@ class Settings(BaseModel):
     kafka_fetch_wait_ms: Annotated[
         int, Field(ge=10, le=5000), About("Longest time in milliseconds that Kafka waits for these bytes.")
     ] = 100
+    kafka_session_seconds: Annotated[
+        float,
+        Field(ge=1, le=300),
+        About("Seconds without a sign of life after which other dispatchers take over the subscribers of this one."),
+    ] = 6
+    advertised_url: Annotated[
+        WebUrl,
+        About(
+            "URL at which other dispatchers on the same Kafka reach this one; empty means the address from which "
+            "it reaches Kafka."
+        ),
+    ] = ""
     kafka_topic_prefix: Annotated[
         TopicPrefix, About("The part of every topic name after azul.", ("events.kafka.topic_prefix",))
     ] = "test01"
