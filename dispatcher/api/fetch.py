@@ -8,11 +8,11 @@ from aiohttp import hdrs, web
 from dispatcher_sdk.models import decode
 
 from dispatcher.api import multipart
-from dispatcher.api.avro import encode_bulk
 from dispatcher.api.collaborators import Batch, Delivery
 from dispatcher.api.dialects import FetchRequest, parse_fetch
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.replies import JSON, send, to_json
+from dispatcher.avro import encode_bulk
 
 PIECE_BYTES: Final = 256 * 1024
 """A reply above this size is written in pieces: joined whole it would be in memory twice."""

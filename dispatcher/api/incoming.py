@@ -11,9 +11,9 @@ from typing import Final
 from dispatcher_sdk.models import AnyEvent, InvalidMessage, decode, problem
 from msgspec import Raw
 
-from dispatcher.api.avro import iter_bulk
 from dispatcher.api.inference import common_model
 from dispatcher.api.splitting import Buffer, first_byte, split_large, split_small
+from dispatcher.avro import iter_bulk
 from dispatcher.errors import BadRequest, TooLarge, Unprocessable
 
 CHUNK_EVENTS: Final = 500

@@ -12,7 +12,7 @@ from typing import Any
 
 from dispatcher_sdk.models import AnyEvent, decode, encode
 
-from dispatcher.api.avro import encode_bulk, iter_bulk
+from dispatcher.avro import encode_bulk, iter_bulk
 from dispatcher.eventlog.base import Append, TopicSpec
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.metrics import Metrics

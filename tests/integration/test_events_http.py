@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from dispatcher_sdk.models import BinaryEvent, StatusEntity, StatusEvent, decode
 
-from dispatcher.api.avro import encode_bulk, iter_bulk
+from dispatcher.avro import encode_bulk, iter_bulk
 from dispatcher.testing import LocalDispatcher
 
 JsonDict = dict[str, Any]

@@ -14,10 +14,11 @@ from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatcher.api.avro import encode_bulk, iter_bulk
-from dispatcher.api.avro.convert import to_plain
-from dispatcher.api.avro.schemas import event_schema
-from dispatcher.api.avro.tables import event_record
+from dispatcher.avro import encode_bulk, iter_bulk
+from dispatcher.avro.convert import to_plain
+from dispatcher.avro.schemas import event_schema
+from dispatcher.avro.tables import event_record
+from tests.unit.avro.old import aged
 from tests.unit.models.strategies import CAREFUL, events
 
 ALL = sorted(MODELS)
@@ -56,22 +57,8 @@ def old_bulk(model: str, version: int, plains: list[Any]) -> bytes:
     if plains:
         out.write(zigzag(len(plains)))
     for plain in plains:
-        schemaless_writer(out, event_schema(model, version), _aged(plain, version))
+        schemaless_writer(out, event_schema(model, version), aged(plain, version))
     return out.getvalue() + b"\x00"
-
-
-def _aged(plain: Any, version: int) -> Any:
-    """A version 6 dictionary as an older client has it."""
-    if isinstance(plain, list):
-        return [_aged(item, version) for item in plain]
-    if not isinstance(plain, dict):
-        return plain
-    aged = {key: _aged(value, version) for key, value in plain.items()}
-    if "model_version" in aged:
-        aged["model_version"] = version
-    if "file_format" in aged:
-        aged["file_format_legacy"] = "Win32 EXE"
-    return aged
 
 
 @pytest.mark.parametrize("model", ALL)

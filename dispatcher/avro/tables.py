@@ -12,6 +12,7 @@ import msgspec
 from dispatcher_sdk import models
 
 CURRENT: Final = models.MODEL_VERSION
+OLDEST: Final = models.OLDEST_MODEL_VERSION
 
 _TABLE: Final = """
 EventAuthor name,version,category,security:string

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastavro import parse_schema
 
-from dispatcher.api.avro.tables import event_record, fields, is_record
+from dispatcher.avro.tables import event_record, fields, is_record
 
 _PLAIN = {"micros": "long", "json": "bytes"}
 

@@ -2,35 +2,31 @@
 
 from collections.abc import Iterator, Sequence
 from io import BytesIO
-from mmap import mmap
 from typing import Any, Final
 
 from dispatcher_sdk.models import AnyEvent, InvalidMessage, promote
 from fastavro import schemaless_reader, schemaless_writer
 
-from dispatcher.api.avro.convert import to_plain, to_struct
-from dispatcher.api.avro.schemas import event_schema
-from dispatcher.api.avro.tables import CURRENT, event_record
-
-Buffer = bytes | memoryview | mmap
+from dispatcher.avro.convert import to_plain, to_struct
+from dispatcher.avro.schemas import event_schema
+from dispatcher.avro.tables import CURRENT, OLDEST, event_record
+from dispatcher.avro.varint import Buffer, long_bytes, read_long
 
 LONGEST_EVENT: Final = 8 * 2**20
 WINDOW: Final = 2**20
 """Bytes that are handed to the parser at a time, so that a large body is never copied as a whole."""
-VARINT_BYTES: Final = 10
-OLD: Final = 4
 
 
 def encode_bulk(model: str, events: Sequence[AnyEvent]) -> bytes:
     """One bulk record at the current version. Raises KeyError for an unknown model."""
     schema, plain = event_schema(model, CURRENT), to_plain(event_record(model))
     out = BytesIO()
-    out.write(_long_bytes(CURRENT))
+    out.write(long_bytes(CURRENT))
     if events:
-        out.write(_long_bytes(len(events)))
+        out.write(long_bytes(len(events)))
         for event in events:
             schemaless_writer(out, schema, plain(event))
-    out.write(_long_bytes(0))
+    out.write(long_bytes(0))
     return out.getvalue()
 
 
@@ -45,10 +41,10 @@ def iter_bulk(model: str, data: Buffer, *, longest: int = LONGEST_EVENT) -> Iter
     try:
         first = next(events, None)
     except InvalidMessage:
-        if version == OLD:
+        if version == OLDEST:
             raise
         # A version 4 body starts with its count, and a count of 5 or 6 looks like a version.
-        events = _events(model, OLD, data, 0, longest)
+        events = _events(model, OLDEST, data, 0, longest)
         old_first = _next_or_none(events)
         if old_first is None:
             raise
@@ -67,20 +63,20 @@ def _next_or_none(events: Iterator[AnyEvent]) -> AnyEvent | None:
 
 def _opening(data: Buffer) -> tuple[int, int]:
     """The version and where the events start."""
-    version, at = _read_long(data, 0)
-    return (version, at) if OLD < version <= CURRENT else (OLD, 0)
+    version, at = read_long(data, 0)
+    return (version, at) if OLDEST < version <= CURRENT else (OLDEST, 0)
 
 
 def _events(model: str, version: int, data: Buffer, at: int, longest: int) -> Iterator[AnyEvent]:
     parser = _EventParser(model, version, data, longest)
     index = 0
     while True:
-        count, at = _read_long(data, at)
+        count, at = read_long(data, at)
         if count == 0:
             break
         if count < 0:  # then the block's length in bytes follows; we do not need it
             count = -count
-            _, at = _read_long(data, at)
+            _, at = read_long(data, at)
         for _ in range(count):
             try:
                 event, at = parser.event(at)
@@ -137,24 +133,3 @@ class _EventParser:
     def _move(self, at: int, size: int) -> None:
         self._start, self._end = at, min(at + size, len(self._data))
         self._window = BytesIO(self._data[self._start : self._end])
-
-
-def _read_long(data: Buffer, at: int) -> tuple[int, int]:
-    """A zigzag varint and where it ends."""
-    value = 0
-    for index, byte in enumerate(data[at : at + VARINT_BYTES]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return (value >> 1) ^ -(value & 1), at + index + 1
-    raise InvalidMessage("the body ends within a number" if at + VARINT_BYTES > len(data) else "a number is too long")
-
-
-def _long_bytes(value: int) -> bytes:
-    """A zigzag varint of a number that is not negative."""
-    value <<= 1
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

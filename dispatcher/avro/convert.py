@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from dispatcher_sdk.models import InvalidMessage
 
-from dispatcher.api.avro.tables import CURRENT, Field, fields, is_record, struct_of
+from dispatcher.avro.tables import CURRENT, Field, fields, is_record, struct_of
 from dispatcher.hooks.header import micros
 
 Convert = Callable[[Any], Any]
