@@ -140,11 +140,7 @@ class Dispatcher:
         return events, journal_of(events, self.settings, self._lost)
 
     def _lost(self, slot: int) -> None:
-        self.failure = (
-            "another dispatcher has taken over the subscribers of this one: run only one for each "
-            "DISPATCHER_KAFKA_TOPIC_PREFIX of a Kafka"
-        )
-        self.failed.set()
+        self.delivery.slots.fenced(slot)
 
     async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
         """Know every deletion and insert before the first request."""

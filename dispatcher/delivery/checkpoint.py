@@ -4,7 +4,8 @@ Cursor records come first and positions after them, so positions never run ahead
 what was handed out since the last checkpoint, and loses nothing.
 """
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from dispatcher.delivery.snapshots import (
     unpack_slot,
 )
 from dispatcher.delivery.subscribers import Subscriber
-from dispatcher.eventlog.base import SLOTS, Journal, TopicPartition
+from dispatcher.eventlog.base import Fenced, Journal, TopicPartition
 
 SEEN_SECONDS: Final = 600.0
 """How stale the stored moment of a subscriber's last poll may be."""
@@ -29,50 +30,90 @@ PAUSE_SLOT: Final = 0
 """Its positions are written even when nobody is registered: a pause must not be forgotten."""
 
 
-class Restored(NamedTuple):
-    """What all slots together knew of the tail when this process took them over."""
+class Opened(NamedTuple):
+    """What was claimed, as the journal has it."""
 
+    fences: dict[int, int]
+    subscribers: list[Subscriber]
     oldest: dict[TopicPartition, int]
-    """Least stored position per partition: statuses are replayed from there."""
+    """Least stored position per partition of the status topic: statuses are replayed from there."""
     paused_at: float
 
 
 class Checkpoint:
+    """Writes the slots that are ours. A slot is ours from `own` to `disown`."""
+
     def __init__(self, journal: Journal, scheduler: Scheduler) -> None:
         self._journal = journal
         self._scheduler = scheduler
         self._fences: dict[int, int] = {}
         self._last_positions: dict[int, bytes] = {}
 
-    async def restore(self, slots: Iterable[int] = range(SLOTS)) -> Restored:
-        """Claim the slots and take up their subscribers."""
-        oldest: dict[TopicPartition, int] = {}
-        paused_at = 0.0
-        for slot, (fence, state) in (await self._journal.open_many(list(slots))).items():
-            self._fences[slot] = fence
-            subscribers, positions = unpack_slot(state)
-            for subscriber in subscribers:
-                self._scheduler.roster.adopt(subscriber)
-                self._scheduler.jobs.restore(subscriber)
-            paused_at = max(paused_at, positions.paused_at)
-            if subscribers or slot == PAUSE_SLOT:  # what nobody needs any more is not kept up to date
-                for partition, offset in positions.offsets().items():
-                    oldest[partition] = min(offset, oldest.get(partition, offset))
-        return Restored(oldest, paused_at)
+    async def open(self, slots: Collection[int]) -> Opened:
+        """Claim these slots. Raises LogUnavailable."""
+        opened = Opened({}, [], {}, 0.0)
+        for slot, (fence, state) in (await self._journal.open_many(sorted(slots))).items():
+            opened.fences[slot] = fence
+            opened = self._unpacked(opened, slot, state)
+        return opened
 
-    async def write(self, paused_at: float, *, positions: bool) -> None:
-        """Write everything that changed. Raises LogUnavailable or Fenced; then all of it counts as changed still.
+    def own(self, opened: Opened) -> None:
+        self._fences.update(opened.fences)
+        for slot in opened.fences:
+            self._last_positions.pop(slot, None)
 
-        Positions may be written less often: older ones only mean that a crash replays a little more.
+    def disown(self, slots: Collection[int]) -> None:
+        for slot in slots:
+            self._fences.pop(slot, None)
+
+    def owns(self, slot: int) -> bool:
+        return slot in self._fences
+
+    async def last_pause(self) -> Opened:
+        """What whoever serves slot PAUSE_SLOT has written of the last pause. Claims nothing. Raises LogUnavailable."""
+        return self._unpacked(Opened({}, [], {}, 0.0), PAUSE_SLOT, await self._journal.peek(PAUSE_SLOT))
+
+    def _unpacked(self, opened: Opened, slot: int, state: dict[bytes, bytes]) -> Opened:
+        subscribers, positions = unpack_slot(state)
+        if positions.tail and (subscribers or slot == PAUSE_SLOT):  # nobody's are not kept up to date
+            known = positions.offsets()
+            for partition in self._scheduler.statuses:  # one that is not known is newer
+                offset = known.get(partition, 0)
+                opened.oldest[partition] = min(offset, opened.oldest.get(partition, offset))
+        return opened._replace(
+            subscribers=opened.subscribers + subscribers, paused_at=max(opened.paused_at, positions.paused_at)
+        )
+
+    async def write(
+        self, paused_at: float, *, slots: Collection[int] | None = None, positions: bool = True, confirm: bool = False
+    ) -> set[int]:
+        """Write everything that changed, in all slots or these; gives those that another process has claimed.
+
+        Raises LogUnavailable; then all of it counts as changed still. Positions may be written less often: older ones
+        only mean that a crash replays a little more. `confirm` writes to slots where nothing has changed, too.
         """
-        by_slot: dict[int, list[Subscriber]] = {PAUSE_SLOT: []}
+        by_slot: dict[int, list[Subscriber]] = {slot: [] for slot in self._fences if slots is None or slot in slots}
         for subscriber in self._scheduler.roster.subscribers.values():
-            by_slot.setdefault(subscriber.slot, []).append(subscriber)
-        for slot, subscribers in by_slot.items():
-            await self._write_slot(slot, subscribers, self._positions(subscribers, paused_at) if positions else None)
+            if subscriber.slot in by_slot:
+                by_slot[subscriber.slot].append(subscriber)
+        jobs = {
+            slot: self._write_slot(
+                slot, subscribers, self._positions(subscribers, paused_at) if positions else None, confirm=confirm
+            )
+            for slot, subscribers in by_slot.items()
+            if subscribers or slot == PAUSE_SLOT or confirm
+        }
+        outcomes = dict(zip(jobs, await asyncio.gather(*jobs.values(), return_exceptions=True), strict=True))
+        for problem in outcomes.values():
+            if problem is not None and not isinstance(problem, Fenced):
+                raise problem
+        return {slot for slot, problem in outcomes.items() if problem is not None}
 
     async def write_with(self, subscriber: Subscriber, paused_at: float) -> None:
-        """Write a subscriber's whole slot now (registration, reset): its statuses count from here on."""
+        """Write a subscriber's whole slot now (registration, reset): its statuses count from here on.
+
+        Raises LogUnavailable, Fenced.
+        """
         slot = subscriber.slot
         subscribers = [other for other in self._scheduler.roster.subscribers.values() if other.slot == slot]
         await self._write_slot(slot, subscribers, self._positions(subscribers, paused_at))
@@ -80,7 +121,12 @@ class Checkpoint:
     async def forget(self, subscriber: Subscriber) -> None:
         keys = [cursor_key(subscriber.sid, partition) for partition in subscriber.cursors]
         gone = dict.fromkeys([*keys, subscriber_key(subscriber.sid)])
-        await self._journal.put(subscriber.slot, self._fences[subscriber.slot], gone)
+        await self._journal.put(subscriber.slot, self._fence(subscriber.slot), gone)
+
+    def _fence(self, slot: int) -> int:
+        if slot not in self._fences:
+            raise Fenced(f"slot {slot} is not ours any more")
+        return self._fences[slot]
 
     def _positions(self, subscribers: list[Subscriber], paused_at: float) -> bytes:
         known = self._scheduler.position
@@ -97,9 +143,11 @@ class Checkpoint:
         ]
         return msgspec.json.encode(Positions(rows, paused_at))
 
-    async def _write_slot(self, slot: int, subscribers: list[Subscriber], positions: bytes | None) -> None:
+    async def _write_slot(
+        self, slot: int, subscribers: list[Subscriber], positions: bytes | None, *, confirm: bool = False
+    ) -> None:
         items, changed = self._changes(subscribers)
-        if positions is not None and self._last_positions.get(slot) != positions:
+        if positions is not None and (confirm or self._last_positions.get(slot) != positions):
             items[POSITIONS_KEY] = positions
         if items:
             await self._put(slot, items, changed)
@@ -125,7 +173,7 @@ class Checkpoint:
 
     async def _put(self, slot: int, items: dict[bytes, bytes | None], changed: list[Subscriber | Cursor]) -> None:
         try:
-            await self._journal.put(slot, self._fences[slot], items)
+            await self._journal.put(slot, self._fence(slot), items)
         except BaseException:
             for thing in changed:
                 if isinstance(thing, Cursor):

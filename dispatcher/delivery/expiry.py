@@ -27,7 +27,7 @@ class Expiry:
 
     def watch(self, subscriber: Subscriber, cursor: Cursor, offset: int, lease: Lease) -> None:
         """The lease was taken now."""
-        self._push((subscriber, cursor, offset), self._end(lease))
+        self._push((subscriber, cursor, offset), self._end(subscriber, lease))
         if len(self._heap) > self._limit:
             self._forget_finished()
 
@@ -38,13 +38,13 @@ class Expiry:
             lease = _out((subscriber, cursor, offset))
             if lease is None:
                 continue
-            if (end := self._end(lease)) > horizon:
+            if (end := self._end(subscriber, lease)) > horizon:
                 self._push((subscriber, cursor, offset), end)  # a heartbeat came
             else:
                 yield subscriber, cursor, offset, lease
 
-    def _end(self, lease: Lease) -> float:
-        return max(lease.renewed_at, self._serving_since) + lease.seconds
+    def _end(self, subscriber: Subscriber, lease: Lease) -> float:
+        return max(lease.renewed_at, subscriber.serving_since, self._serving_since) + lease.seconds
 
     def _push(self, place: Place, end: float) -> None:
         self._turn += 1
@@ -61,7 +61,7 @@ class Expiry:
         for place in alive.values():
             lease = _out(place)
             if lease is not None:
-                self._push(place, self._end(lease))
+                self._push(place, self._end(place[0], lease))
         self._limit = max(AT_LEAST, 2 * len(self._heap))
 
 

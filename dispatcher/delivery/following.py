@@ -3,17 +3,14 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
-
-import msgspec
+from collections.abc import Iterable
 
 from dispatcher.delivery.blocks import BlockCache
-from dispatcher.delivery.pause import Pause
+from dispatcher.delivery.replay import Replay
 from dispatcher.delivery.scheduler import Scheduler
-from dispatcher.delivery.signals import PAUSED, RELEASED
+from dispatcher.delivery.statuses import Statuses
 from dispatcher.delivery.subscribers import Subscriber
-from dispatcher.eventlog.base import Chunk, EventLog, LogUnavailable, Record, Tail, TopicPartition
-from dispatcher.hooks.header import unpack
+from dispatcher.eventlog.base import Chunk, EventLog, LogUnavailable, Tail, TopicPartition
 from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -27,34 +24,28 @@ class Following:
         log: EventLog,
         scheduler: Scheduler,
         cache: BlockCache,
-        pause: Pause,
+        statuses: Statuses,
+        replay: Replay,
         metrics: Metrics,
-        clock: Callable[[], float],
     ) -> None:
         self._log = log
         self._scheduler = scheduler
         self._cache = cache
-        self._pause = pause
-        self._clock = clock
+        self._statuses = statuses
+        self._replay = replay
         self._read_bytes = metrics.log_read_bytes.labels("tail")
         self._tail: Tail | None = None
         self._task: asyncio.Task[None] | None = None
-        self._progress = asyncio.Event()
         self._aiming = asyncio.Lock()
         self.aimed = True
         """Whether the tail reads what the scheduler thinks it reads."""
 
-    async def start(self, since: Mapping[TopicPartition, int]) -> None:
-        """Follow the statuses from the positions `since`; returns when caught up with what was there."""
-        bounds = await self._log.bounds(sorted(self._scheduler.statuses))
-        for partition, (start, high) in bounds.items():
-            known = since.get(partition, start if since else high)
-            self._scheduler.follow(partition, max(start, known))
+    async def start(self) -> None:
+        """Follow the statuses from now on; older ones are replayed for whoever needs them."""
+        for partition, (_, high) in (await self._log.bounds(sorted(self._scheduler.statuses))).items():
+            self._scheduler.follow(partition, high)
         self._tail = await self._log.tail(dict(self._scheduler.position))
         self._task = asyncio.create_task(self._run(self._tail), name="tail of the log")
-        while any(self._scheduler.position[partition] < high for partition, (_, high) in bounds.items()):
-            self._progress.clear()
-            await self._progress.wait()
 
     async def close(self) -> None:
         if self._task is not None:
@@ -86,6 +77,23 @@ class Following:
                 self.aimed = False
                 await self._aim()
             subscriber.followed = revision
+
+    async def follow_statuses(self, topic: str) -> None:
+        """Obey every record of partitions that the status topic has got since the last look."""
+        scheduler = self._scheduler
+        fresh = sorted({(topic, number) for number in range(self._log.topics().get(topic, 0))} - scheduler.statuses)
+        if not fresh:
+            return
+        async with self._aiming:
+            await self._aim()
+            bounds = await self._log.bounds(fresh)
+            for partition in bounds.keys() - scheduler.position.keys():
+                scheduler.follow(partition, bounds[partition][1])
+                self.aimed = False
+            await self._aim()
+            for partition, (start, _) in bounds.items():
+                await self._replay.catch_up(partition, start)
+                scheduler.statuses |= {partition}
 
     async def drop_unwanted(self) -> None:
         """Stop reading what no subscriber with recent polls wants."""
@@ -124,7 +132,6 @@ class Following:
             except Exception:
                 log.exception("the tail stumbled", extra={"action": "tail"})
                 await asyncio.sleep(RETRY_SECONDS)
-            self._progress.set()
 
     def _absorb(self, chunk: Chunk) -> None:
         position = self._scheduler.position.get(chunk.partition)
@@ -136,24 +143,9 @@ class Following:
         if chunk.partition in self._scheduler.statuses:
             for record in chunk.records:
                 if record.offset >= position:
-                    self._obey(record)
+                    self._statuses.obey(record)
         try:
             self._scheduler.absorb_tail(chunk)
         except Exception:
             log.exception("news could not be shared", extra={"action": "tail"})
             self._scheduler.pass_over(chunk)
-
-    def _obey(self, record: Record) -> None:
-        if record.tag is None:
-            return
-        try:
-            header = unpack(record.tag)
-        except msgspec.MsgspecError:
-            return
-        if record.value is not None:
-            when = min(record.timestamp_ms / 1000, self._clock())  # times in the log never go back, clocks do
-            self._scheduler.jobs.on_status(header.token, header.status, when)
-        elif header.status == RELEASED:
-            self._scheduler.jobs.on_release(header.token, header.source_time / 1e6)
-        elif header.status == PAUSED:
-            self._pause.begin(header.source_time / 1e6)

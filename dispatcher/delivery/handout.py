@@ -20,6 +20,7 @@ from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.delivery.views import RecordView
+from dispatcher.errors import NotServedHere
 from dispatcher.eventlog.base import Record, UnknownTopic
 from dispatcher.hooks.types import EventFilter, Subscription
 from dispatcher.metrics import Metrics
@@ -64,7 +65,9 @@ class Poll:
 
 
 class Handout:
-    """`make_ready` sees to it that a subscriber is read for, under the filters of this poll; asked before each look."""
+    """`make_ready` sees to it that a subscriber is read for, under the filters of this poll; asked before each look.
+    `serves` tells whether a slot's events may be handed out; asked once more before they are.
+    """
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Handout:
         event_filters: Sequence[EventFilter],
         pause: Pause,
         make_ready: Callable[[Subscriber, Subscription], Awaitable[None]],
+        serves: Callable[[int], bool],
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
@@ -81,6 +85,7 @@ class Handout:
         self._filters = event_filters
         self._pause = pause
         self._make_ready = make_ready
+        self._serves = serves
         self._metrics = metrics
         self._clock = clock
         self._draining = False
@@ -92,7 +97,7 @@ class Handout:
     async def collect(
         self, subscriber: Subscriber, wanted: Subscription, count: int, deadline: float, lease_seconds: float | None
     ) -> Batch:
-        """Gather until `count` events are there or `deadline` seconds have passed."""
+        """Gather until `count` events are there or `deadline` seconds have passed. Raises NotServedHere."""
         now = asyncio.get_running_loop().time()
         poll = Poll(
             subscriber,
@@ -112,6 +117,7 @@ class Handout:
     async def _collect(self, poll: Poll) -> Batch:
         loop = asyncio.get_running_loop()
         while True:
+            self._check_served(poll.subscriber)
             await self._make_ready(poll.subscriber, poll.wanted)
             if self._is_paused(poll):
                 self._put_back(poll)
@@ -125,9 +131,15 @@ class Handout:
         if self._is_paused(poll):
             self._put_back(poll)
             return Batch.paused()
+        self._check_served(poll.subscriber)
         batch = self._batch(poll)
         self._pass_on(poll.subscriber)
         return batch
+
+    def _check_served(self, subscriber: Subscriber) -> None:
+        here = self._scheduler.roster.subscribers.get(subscriber.sid) is subscriber
+        if not here or not self._serves(subscriber.slot):
+            raise NotServedHere(subscriber.slot)
 
     def _is_paused(self, poll: Poll) -> bool:
         return poll.wanted.task and self._pause.is_on(self._clock())

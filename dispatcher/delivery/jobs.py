@@ -40,16 +40,20 @@ class Jobs:
         self._lost: list[Item] = []
 
     def is_current(self, item: Item) -> bool:
-        """Not of before a reset."""
-        return item.subscriber.cursors.get(item.cursor.partition) is item.cursor
+        """Not of before a reset, and still served here."""
+        subscriber = item.subscriber
+        return (
+            self._roster.subscribers.get(subscriber.sid) is subscriber
+            and subscriber.cursors.get(item.cursor.partition) is item.cursor
+        )
 
     def is_held(self, item: Item) -> bool:
         """Still ours to hand out: no status or reset took it while the caller was away."""
         return item.offset in item.cursor.held and self.is_current(item)
 
-    def restore(self, subscriber: Subscriber) -> None:
+    def restore(self, subscriber: Subscriber, now: float) -> None:
         """Keep the time of leases that a snapshot brought back."""
-        self._watch(subscriber, self._latest)
+        self._watch(subscriber, max(self._latest, now))
         for cursor in subscriber.agenda.leased:
             self._lost += [
                 Item(subscriber, cursor, offset, lease.attempt)
@@ -59,6 +63,7 @@ class Jobs:
 
     def _watch(self, subscriber: Subscriber, now: float) -> None:
         """A clock that was ahead when leases were taken must not hold them for longer than they last."""
+        subscriber.serving_since = min(subscriber.serving_since, now)
         for cursor in subscriber.agenda.leased:
             for offset, lease in cursor.leases.items():
                 lease.renewed_at = min(lease.renewed_at, now)

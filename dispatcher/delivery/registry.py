@@ -1,13 +1,13 @@
 """Registering, beginning anew, discovering partitions, forgetting: what must be durable before anyone relies on it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from dispatcher.delivery.checkpoint import Checkpoint
 from dispatcher.delivery.locks import NamedLocks
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.scheduler import Scheduler
-from dispatcher.delivery.subscribers import Subscriber, subscriber_id, wants_topic
+from dispatcher.delivery.subscribers import Subscriber, wants_topic
 from dispatcher.errors import Unavailable
 from dispatcher.eventlog.base import EventLog, TopicPartition
 from dispatcher.eventlog.topics import TopicNames
@@ -40,9 +40,8 @@ class Registry:
         self._locks = NamedLocks()
         self._known: Mapping[str, int] = {}
 
-    async def subscriber(self, wanted: Subscription, reset: bool) -> Subscriber:
+    async def subscriber(self, sid: str, wanted: Subscription, reset: bool) -> Subscriber:
         """The subscriber of a poll, registered if need be. Raises LogUnavailable, Fenced, Unavailable."""
-        sid = subscriber_id(wanted)
         subscriber = self._roster.subscribers.get(sid)
         if subscriber is not None and not reset and not self._locks.is_held(sid):
             return subscriber
@@ -59,7 +58,7 @@ class Registry:
         self._check_room()
         subscriber = self._roster.register(wanted, await self._bounds_for(wanted), self._clock())
         try:
-            await self._catch_up(subscriber)
+            await self.complete([subscriber])
             await self._checkpoint.write_with(subscriber, self._pause.began_at)
         except BaseException:
             self._roster.forget(subscriber)
@@ -70,14 +69,17 @@ class Registry:
     async def _reset(self, subscriber: Subscriber) -> None:
         self._roster.reset(subscriber, await self._bounds_for(subscriber.wanted))
         subscriber.wake_all()  # who waits there waits for what is no more
-        await self._catch_up(subscriber)
+        await self.complete([subscriber])
         await self._checkpoint.write_with(subscriber, self._pause.began_at)
 
-    async def _catch_up(self, subscriber: Subscriber) -> None:
-        """Partitions made between the look at the topics and now; `discover` sees those that come later."""
-        missing = [p for p in self._partitions_for(subscriber.wanted) if p not in subscriber.cursors]
+    async def complete(self, subscribers: Sequence[Subscriber]) -> None:
+        """Partitions made since these subscribers last looked; `discover` sees those that come later.
+
+        Raises LogUnavailable.
+        """
+        missing = {p for s in subscribers for p in self._partitions_for(s.wanted) if p not in s.cursors}
         if missing:
-            for partition, (start, _) in (await self._log.bounds(missing)).items():
+            for partition, (start, _) in (await self._log.bounds(sorted(missing))).items():
                 self._roster.discover(partition, start)
 
     async def discover(self) -> None:
@@ -104,7 +106,9 @@ class Registry:
                     self._roster.forget(subscriber)
 
     def _is_lost(self, subscriber: Subscriber) -> bool:
-        since = max(subscriber.seen_at, self._scheduler.serving_since)
+        since = max(subscriber.seen_at, subscriber.serving_since)
+        if not self._checkpoint.owns(subscriber.slot):
+            return False
         return subscriber.idle and not subscriber.polls and self._clock() - since > self._forget_seconds
 
     def _check_room(self) -> None:

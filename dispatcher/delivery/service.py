@@ -3,6 +3,7 @@
 Ties the pure scheduler to a log, a journal and a clock. Start and stop with `start()` and `close()`.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,17 +18,23 @@ from dispatcher.delivery.figures import export
 from dispatcher.delivery.following import Following
 from dispatcher.delivery.giveup import GiveUp, StatusPublisher
 from dispatcher.delivery.handout import Handout
+from dispatcher.delivery.leases import parse_token
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.registry import Registry
+from dispatcher.delivery.replay import Replay
 from dispatcher.delivery.rules import first_rejection
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.signals import Signals
-from dispatcher.delivery.subscribers import Subscriber
+from dispatcher.delivery.slots import Slots
+from dispatcher.delivery.statuses import Statuses
+from dispatcher.delivery.subscribers import Subscriber, slot_of, subscriber_id
+from dispatcher.delivery.takeover import Takeover
 from dispatcher.delivery.ticking import Ticking
-from dispatcher.errors import NotFound, Unavailable
+from dispatcher.errors import NotFound, NotServedHere, Unavailable
 from dispatcher.eventlog.base import EventLog, Fenced, Journal, LogUnavailable, UnknownTopic
+from dispatcher.eventlog.membership import Alone, Membership
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import header_of
 from dispatcher.hooks.types import EventFilter, HeaderFilter, Subscription
@@ -37,6 +44,9 @@ log = logging.getLogger(__name__)
 
 SIMULATED_SECONDS = 24 * 3600.0
 SIMULATED_FILTERS = ("FilterTooDeep", "FilterConsumerRules")
+MOMENT_SECONDS = 2.0
+"""A slot that is about to be served is worth this wait even to a poll that does not wait for events."""
+SETTLE_SECONDS = 5.0
 FORGET_SECONDS = 30 * 24 * 3600.0
 
 
@@ -52,6 +62,7 @@ class Delivery:
         header_filters: Sequence[HeaderFilter],
         event_filters: Sequence[EventFilter],
         publisher: StatusPublisher,
+        membership: Membership | None = None,
         metrics: Metrics,
         clock: Callable[[], float],
         limits: Limits | None = None,
@@ -73,34 +84,53 @@ class Delivery:
         cache = BlockCache(cache_bytes)
         self._reader = Reader(log, cache, metrics)
         self._signals = Signals(log, names, clock)
-        self._pause = Pause(self._wake_tasks)
-        self._checkpoint = Checkpoint(journal, scheduler)
-        self._following = Following(log, scheduler, cache, self._pause, metrics, clock)
-        self._registry = Registry(log, names, scheduler, self._checkpoint, self._pause, clock, forget_seconds)
+        self._pause = pause = Pause(self._wake_tasks)
+        self._checkpoint = checkpoint = Checkpoint(journal, scheduler)
+        statuses = Statuses(scheduler.jobs, pause, clock)
+        self._replay = Replay(log, scheduler, statuses)
+        self._following = Following(log, scheduler, cache, statuses, self._replay, metrics)
+        self._registry = Registry(log, names, scheduler, checkpoint, pause, clock, forget_seconds)
+        self._membership = membership = membership or Alone()
+        takeover = Takeover(scheduler, checkpoint, self._registry, self._replay, pause, clock)
+        self.slots = slots = Slots(membership, takeover)
         letters = DeadLetters(log, names, clock)
         self._ticking = Ticking(
             log,
             scheduler,
             self._registry,
             self._following,
-            self._checkpoint,
+            checkpoint,
             GiveUp(scheduler, self._reader, letters, publisher, metrics, clock),
-            self._pause,
+            pause,
+            slots,
+            self._status_topic,
             clock,
         )
-        self._handout = Handout(scheduler, self._reader, event_filters, self._pause, self._make_ready, metrics, clock)
+        self._handout = Handout(
+            scheduler, self._reader, event_filters, pause, self._make_ready, slots.serves, metrics, clock
+        )
 
     # ---- life
 
     async def start(self) -> None:
-        """Take over what the journal knows, catch up with statuses, then serve."""
+        """Follow the log, then take over the slots that are dealt to this process.
+
+        With others about, that may take longer than this call. Raises LogUnavailable.
+        """
         count = self._log.topics().get(self._status_topic, 0)
         self.scheduler.statuses = frozenset((self._status_topic, number) for number in range(count))
-        restored = await self._checkpoint.restore()
-        self._pause.begin(restored.paused_at)
         await self._registry.discover()
-        await self._following.start(restored.oldest)
+        await self._following.start()
+        await self._learn_of_pauses()
+        await self._membership.start(self.slots)
+        await self.slots.settled(SETTLE_SECONDS)
         self._ticking.start()
+
+    async def _learn_of_pauses(self) -> None:
+        """Who serves no subscriber at all pauses, too."""
+        last = await self._checkpoint.last_pause()
+        self._pause.begin(last.paused_at)
+        await self._replay.run(last.oldest)
 
     def drain(self) -> None:
         """Let every waiting poll answer with what it has; later ones do not wait."""
@@ -108,17 +138,26 @@ class Delivery:
         for subscriber in self.scheduler.roster.subscribers.values():
             subscriber.wake_all()
 
+    async def leave(self) -> None:
+        """End all polls, and let others have the slots at once, if there are any others."""
+        self.drain()
+        if self._membership.shared:
+            await self.slots.suspend()
+            await self._membership.close()
+            self.slots.dealt(frozenset())
+
     async def close(self) -> None:
         """Write the last checkpoint."""
-        self.drain()
-        served = await self._ticking.close()
+        await self.leave()
+        await self._ticking.close()
+        await self._membership.close()
+        await self.slots.close()
         await self._following.close()
         await self._reader.close()
-        if served:
-            try:
-                await self._checkpoint.write(self._pause.began_at, positions=True)
-            except (LogUnavailable, Fenced):
-                log.exception("the last checkpoint could not be written: a restart repeats a little")
+        try:
+            await self._checkpoint.write(self._pause.began_at)
+        except LogUnavailable:
+            log.exception("the last checkpoint could not be written: a restart repeats a little")
 
     # ---- for the API
 
@@ -131,16 +170,20 @@ class Delivery:
         lease_seconds: float | None = None,
         reset: bool = False,
     ) -> Batch:
-        """Wait up to `deadline` seconds for `count` events. Raises Unavailable when the log is away.
+        """Wait up to `deadline` seconds for `count` events.
 
+        Raises NotServedHere when another process serves this subscriber, or nobody at the moment; Unavailable when
+        the log is away.
         The caller must say what became of the batch: `delivered()` or `give_back()`.
         """
         if wanted.task and self._pause.is_on(self._clock()):
             return Batch.paused()
-        if self._ticking.fenced:
-            raise Unavailable("another dispatcher serves these subscribers now")
+        sid = subscriber_id(wanted)
+        slot = slot_of(sid)
         try:
-            subscriber = await self._registry.subscriber(wanted, reset)
+            if not self.slots.serves(slot):
+                deadline -= await self._enter(slot, deadline)
+            subscriber = await self._registry.subscriber(sid, wanted, reset)
             subscriber.polls += 1
             try:
                 return await self._handout.collect(subscriber, wanted, count, deadline, lease_seconds)
@@ -150,7 +193,8 @@ class Delivery:
         except (LogUnavailable, UnknownTopic) as problem:
             raise Unavailable(f"the event log cannot be read now: {problem}") from problem
         except Fenced as problem:
-            raise Unavailable("another dispatcher serves these subscribers now") from problem
+            self.slots.fenced(slot)
+            raise NotServedHere(slot) from problem
 
     async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]:
         """Which subscribers of the last 24 h would be given this event, and which filter says no."""
@@ -168,7 +212,10 @@ class Delivery:
         return answers
 
     async def release(self, token: str, after: float) -> None:
-        """Give a lease back: due again in `after` seconds. Raises NotFound, Unavailable."""
+        """Give a lease back: due again in `after` seconds. Raises NotFound, NotServedHere, Unavailable."""
+        parsed = parse_token(token)
+        if parsed is not None and not self.slots.serves(slot := slot_of(parsed[0].sid)):
+            await self.slots.enter(slot, MOMENT_SECONDS)
         if self.scheduler.jobs.find(token) is None:
             raise NotFound("no such lease: the token is not one that this dispatcher gave out")
         await self._signals.release(token, after)
@@ -178,6 +225,13 @@ class Delivery:
         self._pause.begin(await self._signals.pause())
 
     # ---- what a poll needs before it looks
+
+    async def _enter(self, slot: int, deadline: float) -> float:
+        """Wait for a slot that is on its way to us; gives the seconds that this took. Raises NotServedHere."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await self.slots.enter(slot, min(max(deadline, MOMENT_SECONDS), SETTLE_SECONDS))
+        return loop.time() - began
 
     async def _make_ready(self, subscriber: Subscriber, wanted: Subscription) -> None:
         """The tail reads for it, and what a pause let pile up is skipped."""

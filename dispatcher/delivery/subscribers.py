@@ -68,6 +68,8 @@ class Subscriber:
     """Seals its tokens."""
     seen_at: float = 0.0
     """Unix seconds of the last poll."""
+    serving_since: float = 0.0
+    """When this process took it over: leases of before count from there, for they could not be renewed meanwhile."""
     skipped_pause: float = 0.0
     """The pause whose events this subscriber has skipped already."""
     cursors: dict[TopicPartition, Cursor] = field(default_factory=dict)
@@ -92,17 +94,17 @@ class Subscriber:
     has_expedite: bool = False
     places: dict[tuple[str, int], Cursor] = field(default_factory=dict)
     """Cursors by (topic id, partition), as tokens name them."""
+    slot: int = field(init=False)
     _turn: int = 0
     _due_limit: int = DUE_AT_LEAST
+
+    def __post_init__(self) -> None:
+        self.slot = slot_of(self.sid)
 
     @property
     def leases(self) -> bool:
         """Its events are leased until a final status (active fetch of binary events)."""
         return self.wanted.task and self.wanted.model == "binary"
-
-    @property
-    def slot(self) -> int:
-        return slot_of(self.sid)
 
     # ---- cursors
 

@@ -12,7 +12,8 @@ from dispatcher.delivery.giveup import GiveUp
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.registry import Registry
 from dispatcher.delivery.scheduler import Scheduler
-from dispatcher.eventlog.base import EventLog, Fenced, LogUnavailable
+from dispatcher.delivery.slots import Slots
+from dispatcher.eventlog.base import EventLog, LogUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Ticking:
         checkpoint: Checkpoint,
         give_up: GiveUp,
         pause: Pause,
+        slots: Slots,
+        status_topic: str,
         clock: Callable[[], float],
     ) -> None:
         self._log = log
@@ -46,35 +49,32 @@ class Ticking:
         self._checkpoint = checkpoint
         self._give_up = give_up
         self._pause = pause
+        self._slots = slots
+        self._status_topic = status_topic
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
         self._next_write = self._next_positions = self._next_look = 0.0
-        self.fenced = False
-        """Another process has taken over: nothing is written or handed out any more."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="delivery tick")
 
-    async def close(self) -> bool:
-        """Tells whether there is something to be written at the end."""
-        if self._task is None:
-            return False
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        self._task = None
-        return not self.fenced
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
 
     async def _run(self) -> None:
         steps: list[Callable[[], Awaitable[None]]] = [
+            self._follow_statuses,
             self._registry.discover,
-            self._expire,
-            self._give_up.work_off,
+            self._end_jobs,
             self._detach,
             self._look,
             self._write,
         ]
-        while not self.fenced:
+        while True:
             await asyncio.sleep(TICK_SECONDS)
             for step in steps:
                 await self._do(step)
@@ -82,15 +82,21 @@ class Ticking:
     async def _do(self, step: Callable[[], Awaitable[None]]) -> None:
         try:
             await step()
-        except Fenced:
-            self.fenced = True
-            log.critical("another dispatcher has taken over; this one hands out nothing more")
         except LogUnavailable as problem:
             log.warning("the log is away: %s", problem, extra={"action": "tick"})
         except Exception:
             log.exception("delivery tick failed", extra={"action": "tick"})
 
-    async def _expire(self) -> None:
+    async def _follow_statuses(self) -> None:
+        await self._following.follow_statuses(self._status_topic)
+
+    async def _end_jobs(self) -> None:
+        """That a job is lost is for its owner to say: not while somebody else may be that by now."""
+        if self._slots.steady():
+            self._expire()
+            await self._give_up.work_off()
+
+    def _expire(self) -> None:
         now = self._clock()
         lost = self._scheduler.jobs.expire(now, self._following.caught_up_at())
         self._give_up.add(lost, self._scheduler.unreadable.take())
@@ -120,4 +126,5 @@ class Ticking:
         positions = now >= self._next_positions
         if positions:
             self._next_positions = now + POSITION_SECONDS
-        await self._checkpoint.write(self._pause.began_at, positions=positions)
+        for slot in await self._checkpoint.write(self._pause.began_at, positions=positions):
+            self._slots.fenced(slot)

@@ -153,6 +153,10 @@ class Journal(Protocol):
         """`open` for many slots at once: one wait instead of one for each."""
         ...
 
+    async def peek(self, slot: int) -> dict[bytes, bytes]:
+        """Everything written so far, without a claim: its owner goes on. Raises LogUnavailable."""
+        ...
+
     async def put(self, slot: int, fence: int, items: Mapping[bytes, bytes | None]) -> None:
         """Write all items durably, in order, together (None removes). Raises Fenced, LogUnavailable."""
         ...

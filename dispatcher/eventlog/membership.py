@@ -24,6 +24,11 @@ class Keeper(Protocol):
 class Membership(Protocol):
     """One process among those that share the slots. Start and stop with `start()` and `close()`."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether others take the slots over when this process leaves."""
+        ...
+
     async def start(self, keeper: Keeper) -> None:
         """Take part. Returns when slots were dealt for the first time, or after some seconds without: then later.
 
@@ -49,6 +54,8 @@ class Membership(Protocol):
 
 class Alone:
     """A process that shares its log with nobody has all slots."""
+
+    shared = False
 
     async def start(self, keeper: Keeper) -> None:
         keeper.dealt(ALL_SLOTS)

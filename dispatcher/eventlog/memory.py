@@ -200,6 +200,9 @@ class MemoryJournal:
     async def open_many(self, slots: Sequence[int]) -> dict[int, tuple[int, dict[bytes, bytes]]]:
         return {slot: await self.open(slot) for slot in slots}
 
+    async def peek(self, slot: int) -> dict[bytes, bytes]:
+        return dict(self._slots.get(slot, {}))
+
     async def put(self, slot: int, fence: int, items: Mapping[bytes, bytes | None]) -> None:
         if fence != self._fences.get(slot):
             raise Fenced(f"slot {slot}: fence {fence} is not the newest")

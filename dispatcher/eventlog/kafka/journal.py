@@ -94,6 +94,12 @@ class KafkaJournal:
                 await self._repair(slot, owned, folded[slot])
         return {slot: (fences[slot], folded[slot].state) for slot in slots}
 
+    async def peek(self, slot: int) -> State:
+        """See base.Journal. Raises LogUnavailable, TopicRefused."""
+        await self._start()
+        start, end = (await self._log.bounds([self._partition(slot)]))[self._partition(slot)]
+        return (await self._replay({slot: end}))[slot].state if start < end else {}
+
     async def put(self, slot: int, fence: int, items: Mapping[bytes, bytes | None]) -> None:
         """See base.Journal: together as far as they fit into one batch of 1 MiB, otherwise in order.
 
@@ -146,9 +152,9 @@ class KafkaJournal:
         """Somebody else has written: a new owner, or one that does not know yet that it has lost the slot."""
         folded = (await self._replay({slot: end}))[slot]
         if folded.claim > owned.fence:
-            if not owned.lost:
-                owned.lost = True
+            if not owned.lost and self._owned.get(slot) is owned:
                 self._on_lost(slot)
+            owned.lost = True
             return
         owned.end = max(owned.end, end)
         await self._repair(slot, owned, folded)

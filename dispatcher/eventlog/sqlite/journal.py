@@ -33,6 +33,9 @@ class SqliteJournal:
 
         return await self._writer.call(claim)
 
+    async def peek(self, slot: int) -> State:
+        return await self._writer.call(lambda connection: dict(rows(connection, _STATE, (slot,))))
+
     async def put(self, slot: int, fence: int, items: Mapping[bytes, bytes | None]) -> None:
         kept = [(slot, key, value) for key, value in items.items() if value is not None]
         gone = [(slot, key) for key, value in items.items() if value is None]

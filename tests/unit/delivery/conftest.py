@@ -15,6 +15,7 @@ from dispatcher.delivery.rules import FilterConsumerRules, FilterTooDeep
 from dispatcher.delivery.service import Delivery
 from dispatcher.errors import Unavailable
 from dispatcher.eventlog.base import Append, Chunk, LogUnavailable, Tail, TopicPartition, TopicSpec
+from dispatcher.eventlog.membership import Membership
 from dispatcher.eventlog.memory import MemoryJournal, MemoryLog
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import header_of, pack
@@ -189,7 +190,7 @@ class Hub:
         self._cache_bytes = cache_bytes
         self.delivery = self.new_delivery()
 
-    def new_delivery(self) -> Delivery:
+    def new_delivery(self, membership: Membership | None = None) -> Delivery:
         self.metrics = Metrics()
         header_filters, event_filters = self._filters
         return Delivery(
@@ -199,6 +200,7 @@ class Hub:
             header_filters=header_filters,
             event_filters=event_filters,
             publisher=self.statuses,
+            membership=membership,
             metrics=self.metrics,
             clock=self.clock,
             limits=self._limits,

@@ -538,7 +538,7 @@ def test_leases_of_before_a_restart_count_from_when_we_serve_again() -> None:
     world.now -= 500
     world.lease(plug)
     after.scheduler.roster.adopt(plug)
-    after.jobs.restore(plug)
+    after.jobs.restore(plug, after.now)
     after.jobs.expire(after.now + 59, after.now + 59)
     assert not plug.due
     after.jobs.expire(after.now + 61, after.now + 61)
@@ -554,7 +554,7 @@ def test_what_was_given_up_on_before_a_restart_is_given_up_on_after_it() -> None
     world.now += 61
     world.jobs.expire(world.now, world.now)
     after.scheduler.roster.adopt(plug)
-    after.jobs.restore(plug)
+    after.jobs.restore(plug, after.now)
     assert offsets(after.jobs.expire(after.now, after.now)) == [0]
 
 

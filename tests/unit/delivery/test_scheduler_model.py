@@ -4,6 +4,7 @@ The model knows only what was appended, what each subscriber may see, and what w
 each matching, not finalised event is pending in exactly one place; none is pending that was finalised by a status.
 """
 
+import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
@@ -20,7 +21,7 @@ from dispatcher.delivery.matching import FilterRaised
 from dispatcher.delivery.rules import FilterConsumerRules
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
-from dispatcher.eventlog.base import Chunk, Record
+from dispatcher.eventlog.base import SLOTS, Chunk, Record
 from dispatcher.eventlog.memory import MemoryJournal
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import Header, pack
@@ -48,12 +49,9 @@ A_NAME = st.sampled_from([wanted.name for wanted in WANTED])
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """The result of a coroutine that never waits."""
-    try:
-        work.send(None)
-    except StopIteration as end:
-        return end.value
-    raise AssertionError("it waited")
+    """The result of a coroutine that waits for nothing but its own parts."""
+    with asyncio.Runner() as runner:
+        return runner.run(work)
 
 
 class Log:
@@ -126,10 +124,15 @@ class DeliveryMachine(RuleBasedStateMachine):
         )
         self.scheduler.statuses = frozenset([STATUS])
         self.checkpoint = Checkpoint(self.journal, self.scheduler)
-        restored = run(self.checkpoint.restore())
+        opened = run(self.checkpoint.open(range(SLOTS)))
+        for subscriber in opened.subscribers:
+            self.scheduler.roster.adopt(subscriber)
         self.discover()
-        for token, status, when in self.statuses[restored.oldest.get(STATUS, len(self.statuses)) :]:
+        for token, status, when in self.statuses[opened.oldest.get(STATUS, len(self.statuses)) :]:
             self.scheduler.jobs.on_status(token, status, when)
+        for subscriber in opened.subscribers:
+            self.scheduler.jobs.restore(subscriber, self.now)
+        self.checkpoint.own(opened)
         self.scheduler.follow(STATUS, len(self.statuses))
 
     def discover(self) -> None:

@@ -9,7 +9,7 @@ import pytest
 from dispatcher_sdk.models import decode
 
 from dispatcher.errors import NotFound, Unavailable
-from dispatcher.eventlog.base import SLOTS, Append, TopicSpec
+from dispatcher.eventlog.base import Append, TopicSpec
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.types import EventView, Subscription
 
@@ -247,19 +247,6 @@ async def test_leases_outlive_a_restart(hub: Any, clean: bool) -> None:
     assert await hub.hashes(PLUG, 9) == [posted[1]]
     await expire(hub, 1_801)
     assert sorted(await hub.hashes(PLUG, 9)) == posted[1:]
-
-
-async def test_a_zombie_hands_out_nothing_and_breaks_nothing(hub: Any) -> None:
-    await hub.post(2)
-    await hub.fetch(PLUG, 1)
-    for slot in range(SLOTS):
-        await hub.journal.open(slot)
-    await hub.post(1)
-    await hub.until(lambda: hub.delivery._ticking.fenced)
-    with pytest.raises(Unavailable, match="another dispatcher"):
-        await hub.batch(PLUG)
-    with pytest.raises(Unavailable, match="another dispatcher"):
-        await hub.batch(LIVE)
 
 
 async def test_a_plugin_that_polls_for_months_is_not_forgotten_at_a_restart(hub: Any) -> None:
