@@ -6,6 +6,7 @@ closed in the opposite one.
 
 import asyncio
 import gc
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -29,6 +30,7 @@ from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
 from dispatcher.hooks.types import HookContext, ObjectStore
+from dispatcher.listening import bind, cannot_listen
 from dispatcher.metrics import Metrics
 from dispatcher.publish.children import Inserts
 from dispatcher.publish.deletes import Deletions
@@ -63,7 +65,7 @@ class Dispatcher:
         self._deletions = Deletions()
         self._inserts = Inserts()
         self._stack = AsyncExitStack()
-        self._runner: web.AppRunner | None = None
+        self._sockets: Sequence[socket.socket] = ()
         self.failed = asyncio.Event()
         """Set when this server can do nothing useful any more and should end; `failure` says why then."""
         self.failure = ""
@@ -71,9 +73,9 @@ class Dispatcher:
     @property
     def port(self) -> int:
         """The port it listens on, also when the settings left the choice to the system."""
-        if self._runner is None or not self._runner.addresses:
-            raise StartupError("the server does not listen yet")
-        port: int = self._runner.addresses[0][1]
+        if not self._sockets:
+            raise StartupError("the server has no address yet")
+        port: int = self._sockets[0].getsockname()[1]
         return port
 
     @property
@@ -98,6 +100,9 @@ class Dispatcher:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self._load_hooks()
+        self._sockets = bind(self.settings.host, self.settings.port)
+        for bound in self._sockets:
+            stack.callback(bound.close)
         events, journal = await self._open_log(stack)
         await self._follow(stack, events)
         self.streams = await self._open_streams(stack)
@@ -237,12 +242,9 @@ class Dispatcher:
         runner = web.AppRunner(app, shutdown_timeout=settings.drain_seconds)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
         try:
-            await site.start()
-        except OSError as problem:
-            raise StartupError(
-                f"cannot listen on {settings.listen}: {problem.strerror or problem}; choose another DISPATCHER_LISTEN"
-            ) from None
-        self._runner = runner
-        stack.callback(self.delivery.drain)
+            for bound in self._sockets:
+                await web.SockSite(runner, bound, backlog=1024).start()
+        except OSError as problem:  # somebody else listens since we took the address
+            raise cannot_listen(settings.host, self.port, problem) from None
+        stack.push_async_callback(self.delivery.leave)
