@@ -24,7 +24,9 @@ from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
 from dispatcher.eventlog.base import EventLog, Journal, LogUnavailable, TopicRefused
 from dispatcher.eventlog.follow import Follower
-from dispatcher.eventlog.kafka.open import journal_of, open_kafka_log
+from dispatcher.eventlog.kafka.advertised import advertised
+from dispatcher.eventlog.kafka.open import journal_of, membership_of, open_kafka_log
+from dispatcher.eventlog.membership import Alone, Membership
 from dispatcher.eventlog.open import open_log
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.builtin import BuiltinHooks
@@ -147,6 +149,11 @@ class Dispatcher:
     def _lost(self, slot: int) -> None:
         self.delivery.slots.fenced(slot)
 
+    def _membership(self) -> Membership:
+        if not self.settings.kafka_endpoint:
+            return Alone()
+        return membership_of(self.settings, advertised(self.settings, self.port))
+
     async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
         """Know every deletion and insert before the first request."""
         for name, state in (("delete", self._deletions), ("insert", self._inserts)):
@@ -210,6 +217,7 @@ class Dispatcher:
             header_filters=self.hooks.header_filters,
             event_filters=self.hooks.event_filters,
             publisher=self.publisher,
+            membership=self._membership(),
             metrics=self.metrics,
             clock=self._clock,
             limits=Limits(attempts=self.settings.max_attempts, lease_seconds=self.settings.lease_seconds),

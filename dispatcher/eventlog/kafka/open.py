@@ -8,6 +8,7 @@ from dispatcher.eventlog.base import TopicSpec
 from dispatcher.eventlog.kafka.connection import Connection
 from dispatcher.eventlog.kafka.journal import KafkaJournal, journal_spec
 from dispatcher.eventlog.kafka.log import KafkaLog
+from dispatcher.eventlog.kafka.membership import KafkaMembership
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.settings import Settings
 
@@ -50,6 +51,17 @@ def journal_of(log: KafkaLog, settings: Settings, on_lost: Callable[[int], None]
     journal = KafkaJournal(log, journal_topic(settings), on_lost=on_lost)
     log.close_first(journal.close)
     return journal
+
+
+def membership_of(settings: Settings, url: str) -> KafkaMembership:
+    """Our place among the dispatchers of this installation; the journal's topic must be there when it starts."""
+    return KafkaMembership(
+        connection_of(settings),
+        group=TopicNames(settings.kafka_topic_prefix).unprefixed("dispatchers"),
+        topic=journal_topic(settings).name,
+        url=url,
+        session=settings.kafka_session_seconds,
+    )
 
 
 def journal_topic(settings: Settings) -> TopicSpec:

@@ -1,0 +1,193 @@
+"""Membership on Kafka: a consumer group of the journal's topic, whose partitions are the slots. Nothing is consumed."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as Assigned
+from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from aiokafka.errors import KafkaError
+
+from dispatcher.eventlog.base import LogUnavailable
+from dispatcher.eventlog.kafka.clients import METADATA_MS, Failures, away, started, stop
+from dispatcher.eventlog.kafka.connection import Connection
+from dispatcher.eventlog.kafka.owners import Owners
+from dispatcher.eventlog.kafka.proof import Proof
+from dispatcher.eventlog.membership import Keeper
+
+logger = logging.getLogger(__name__)
+
+FIRST_SECONDS: Final = 10.0
+PROOF_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 3.0
+REJOIN_SECONDS: Final = 1.0
+POLL_MS: Final = 1_000
+
+
+class KafkaMembership:
+    """Implements membership.Membership. Times in seconds.
+
+    `url` is what others are told of this process. The topic must be there.
+    """
+
+    shared = True
+
+    def __init__(self, connection: Connection, *, group: str, topic: str, url: str, session: float) -> None:
+        self._connection = connection
+        self._group = group
+        self._topic = topic
+        self._url = url
+        self._session = session
+        self._proof = Proof(session)
+        self._owners = Owners(connection, group, topic)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._keeper: Keeper
+        self._dealt = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, keeper: Keeper) -> None:
+        """See membership.Membership."""
+        self._keeper = keeper
+        self._consumer = await self._join()
+        self._tasks = [
+            asyncio.create_task(self._stay(), name="membership"),
+            asyncio.create_task(self._keep_proving(), name="proof of membership"),
+        ]
+        try:
+            async with asyncio.timeout(FIRST_SECONDS):
+                await self._dealt.wait()
+        except TimeoutError:
+            logger.warning("no slots were dealt within %g s", FIRST_SECONDS, extra={"action": "membership"})
+
+    async def close(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._proof.withdraw()
+        await self._leave()
+        await self._owners.close()
+
+    def proven(self) -> bool:
+        return self._proof.holds()
+
+    @property
+    def proof_age(self) -> float:
+        """Seconds since the group last said that we belong to it."""
+        return self._proof.age
+
+    async def owners(self) -> Mapping[int, str]:
+        return await self._owners.now()
+
+    # ---- the group
+
+    async def _join(self) -> AIOKafkaConsumer:
+        consumer = await started(
+            AIOKafkaConsumer(
+                group_id=self._group,
+                client_id=self._url,
+                partition_assignment_strategy=(_assignor(),),
+                session_timeout_ms=round(self._session * 1000),
+                heartbeat_interval_ms=round(min(1.0, self._session / 4) * 1000),
+                rebalance_timeout_ms=round(self._session * 1000),
+                request_timeout_ms=round(self._session * 1000) + 10_000,  # a join is answered when all have joined
+                metadata_max_age_ms=METADATA_MS,
+                enable_auto_commit=False,
+                **self._connection.options(),
+            )
+        )
+        consumer.subscribe([self._topic], listener=_Listener(self, consumer))
+        return consumer
+
+    async def _leave(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            await stop(consumer)
+
+    async def _stay(self) -> None:
+        """Poll, which is what keeps a member in its group; join anew when the client has given up."""
+        while True:
+            try:
+                if self._consumer is None:
+                    self._consumer = await self._join()
+                while True:
+                    await self._consumer.getmany(timeout_ms=POLL_MS)
+            except (LogUnavailable, *Failures) as problem:
+                logger.warning("out of the group of dispatchers: %s", problem, extra={"action": "membership"})
+            except Exception:
+                logger.exception("membership failed", extra={"action": "membership"})
+            await self._suspend()
+            await self._leave()
+            await asyncio.sleep(REJOIN_SECONDS)
+
+    async def revoked(self) -> None:
+        """All wait for this: a member that takes too long loses its place."""
+        self._owners.forget()
+        await self._suspend()
+
+    def assigned(self, consumer: AIOKafkaConsumer, places: set[Assigned]) -> None:
+        if consumer is not self._consumer and self._consumer is not None:
+            return
+        if places:
+            consumer.pause(*places)
+        self._owners.forget()
+        self._proof.given(self._proof.asked())
+        try:
+            self._keeper.dealt(frozenset(place.partition for place in places))
+        except Exception:
+            logger.exception("slots that were dealt are not taken", extra={"action": "membership"})
+        self._dealt.set()
+
+    async def _suspend(self) -> None:
+        try:
+            async with asyncio.timeout(self._session / 2):
+                await self._keeper.suspend()
+        except TimeoutError:
+            logger.warning("suspending took too long", extra={"action": "membership"})
+        except Exception:
+            logger.exception("suspending failed", extra={"action": "membership"})
+
+    # ---- proof
+
+    async def _keep_proving(self) -> None:
+        while True:
+            await asyncio.sleep(min(PROOF_SECONDS, self._session / 4))
+            try:
+                await self._prove()
+            except LogUnavailable as problem:
+                logger.debug("no proof of membership: %s", problem)
+            except Exception:
+                logger.exception("proving membership failed", extra={"action": "membership"})
+
+    async def _prove(self) -> None:
+        """A commit is refused to who is no member any more. Raises LogUnavailable."""
+        consumer = self._consumer
+        if consumer is None or not (places := consumer.assignment()):
+            return
+        asked = self._proof.asked()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await consumer.commit({min(places): 0})
+        except (KafkaError, TimeoutError, OSError) as problem:
+            raise away(problem) from None
+        self._proof.given(asked)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, membership: KafkaMembership, consumer: AIOKafkaConsumer) -> None:
+        self._membership = membership
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: set[Assigned]) -> None:
+        if revoked:
+            await self._membership.revoked()
+
+    async def on_partitions_assigned(self, assigned: set[Assigned]) -> None:
+        self._membership.assigned(self._consumer, assigned)
+
+
+def _assignor() -> type[Any]:
+    """The stock assignor keeps what it remembers in its class: several members in one process must not share it."""
+    return type("Sticky", (StickyPartitionAssignor,), {})
