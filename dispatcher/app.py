@@ -57,6 +57,7 @@ class Dispatcher:
         self.metrics = Metrics()
         self.hooks: HookManager
         self.delivery: Delivery
+        self.membership: Membership
         self.publisher: Publisher
         self.streams: Streams
         self._packages = hooks
@@ -149,7 +150,7 @@ class Dispatcher:
     def _lost(self, slot: int) -> None:
         self.delivery.slots.fenced(slot)
 
-    def _membership(self) -> Membership:
+    def _membership_of(self) -> Membership:
         if not self.settings.kafka_endpoint:
             return Alone()
         return membership_of(self.settings, advertised(self.settings, self.port))
@@ -210,6 +211,7 @@ class Dispatcher:
         return publisher
 
     async def _open_delivery(self, stack: AsyncExitStack, events: EventLog, journal: Journal) -> Delivery:
+        self.membership = self._membership_of()
         delivery = Delivery(
             log=events,
             journal=journal,
@@ -217,7 +219,7 @@ class Dispatcher:
             header_filters=self.hooks.header_filters,
             event_filters=self.hooks.event_filters,
             publisher=self.publisher,
-            membership=self._membership(),
+            membership=self.membership,
             metrics=self.metrics,
             clock=self._clock,
             limits=Limits(attempts=self.settings.max_attempts, lease_seconds=self.settings.lease_seconds),
@@ -237,6 +239,7 @@ class Dispatcher:
                 max_upload_bytes=settings.upload_max_bytes or None,
             ),
             metrics=self.metrics,
+            peers=self.membership,
             options=ApiOptions(
                 fetch_limit=settings.api_event_fetch_limit,
                 default_deadline=settings.api_default_event_wait,

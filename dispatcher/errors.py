@@ -16,11 +16,14 @@
 The docstring is the default detail. `title` is the short text that clients of the original compare.
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 UNSET_ENUM = "ErrorStringEnumUnset"
 AGED_OFF_ENUM = "ErrorStringEnumAllEventsAgedOffImmediately"
 FILTERED_ENUM = "ErrorStringEnumAllEventsFiltered"
+NOT_HERE: Final = "X-Dispatcher-Not-Here"
+"""Header by which a dispatcher tells another one that it does not serve a subscriber."""
 
 
 class DispatcherError(Exception):
@@ -28,6 +31,8 @@ class DispatcherError(Exception):
 
     status: ClassVar[int] = 500
     default_title: ClassVar[str] = "internal error"
+    headers: ClassVar[Mapping[str, str]] = {}
+    """Of the answer, for programs that have to know more than its status."""
 
     def __init__(self, detail: str = "", *, title: str = "", enum: str = UNSET_ENUM) -> None:
         self.detail = detail or (self.__doc__ or "").strip()
@@ -101,6 +106,8 @@ class Unavailable(DispatcherError):
 
 class NotServedHere(Unavailable):
     """No dispatcher serves this subscriber right now; try again."""
+
+    headers: ClassVar[Mapping[str, str]] = {NOT_HERE: "1"}
 
     def __init__(self, slot: int) -> None:
         super().__init__()

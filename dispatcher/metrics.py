@@ -113,6 +113,9 @@ class Metrics:
         self.request_seconds = self._histogram(
             "restapi_time_seconds", "Seconds per request", REQUEST_SECONDS, "method", "path"
         )
+        self.forwarded = self._counter(
+            "forwarded_requests_total", "Requests that another dispatcher was asked to answer", "outcome"
+        )
         self.response_codes = self._counter("restapi_response_codes", "Answers by status", "method", "path", "code")
 
     def _streams(self) -> None:

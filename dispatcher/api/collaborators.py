@@ -1,6 +1,6 @@
 """What the API needs of the rooms behind it."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from dispatcher_sdk.models import AnyEvent, BinaryEvent, FetchInfo, SimulatedConsumer
@@ -38,16 +38,32 @@ class Delivery(Protocol):
         lease_seconds: float | None = None,
         reset: bool = False,
     ) -> Batch:
-        """Up to `count` events, waiting at most `deadline` seconds for them."""
+        """Up to `count` events, waiting at most `deadline` seconds for them. Raises NotServedHere, Unavailable."""
         ...
 
-    async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]: ...
+    async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]:
+        """Which subscribers that are served here would be given this event."""
+        ...
+
     async def release(self, token: str, after: float) -> None:
-        """Hand the event out again after that many seconds. Raises NotFound."""
+        """Hand the event out again after that many seconds. Raises NotFound, NotServedHere."""
         ...
 
     async def pause(self) -> None:
         """Stop handing out jobs for a while; durable on return."""
+        ...
+
+
+class Peers(Protocol):
+    """The dispatchers that share one log."""
+
+    @property
+    def url(self) -> str:
+        """Ours, as the others know it."""
+        ...
+
+    async def owners(self) -> Mapping[int, str]:
+        """URL of the dispatcher of each slot; slots that nobody serves are missing. Raises LogUnavailable."""
         ...
 
 

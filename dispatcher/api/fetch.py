@@ -1,18 +1,23 @@
 """GET of events: understand the query, wait for events, join the stored bytes into a reply (wire contract 1.3)."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
 from aiohttp import hdrs, web
-from dispatcher_sdk.models import decode
+from dispatcher_sdk.models import FetchInfo, decode
 
 from dispatcher.api import multipart
 from dispatcher.api.collaborators import Batch, Delivery
 from dispatcher.api.dialects import FetchRequest, parse_fetch
+from dispatcher.api.forwarding import Forwarding
+from dispatcher.api.handed import HandedBatches
 from dispatcher.api.options import ApiOptions
+from dispatcher.api.peers import BATCH, FORWARDED, forwarded_by
 from dispatcher.api.replies import JSON, send, to_json
 from dispatcher.avro import encode_bulk
+from dispatcher.errors import NotServedHere
 
 PIECE_BYTES: Final = 256 * 1024
 """A reply above this size is written in pieces: joined whole it would be in memory twice."""
@@ -21,8 +26,10 @@ PIECE_BYTES: Final = 256 * 1024
 class FetchRoutes:
     """The old paths of architecture documents are aliases."""
 
-    def __init__(self, delivery: Delivery, options: ApiOptions) -> None:
+    def __init__(self, delivery: Delivery, options: ApiOptions, forwarding: Forwarding, handed: HandedBatches) -> None:
         self._delivery = delivery
+        self._forwarding = forwarding
+        self._handed = handed
         self._send_timeout = options.send_timeout
         self._parse = lru_cache(maxsize=1024)(
             lambda model, raw, task, accept: parse_fetch(options, model, raw, task, accept)
@@ -49,13 +56,17 @@ class FetchRoutes:
             task,
             request.headers.get(hdrs.ACCEPT, ""),
         )
-        batch = await self._delivery.poll(
-            wanted.subscription,
-            count=wanted.count,
-            deadline=wanted.deadline,
-            lease_seconds=wanted.lease_seconds,
-            reset=wanted.reset,
-        )
+        if FORWARDED in request.headers:
+            return await self._for_another(request, wanted)
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self._here(request, wanted, wanted.deadline)
+        except NotServedHere as elsewhere:
+            left = wanted.deadline - (asyncio.get_running_loop().time() - began)
+            return await self._elsewhere(request, wanted, elsewhere.slot, left)
+
+    async def _here(self, request: web.Request, wanted: FetchRequest, deadline: float) -> web.StreamResponse:
+        batch = await self._poll(wanted, deadline)
         try:
             content_type, pieces = render(wanted, batch)
             response = await send(request, content_type, pieces, self._send_timeout)
@@ -64,6 +75,58 @@ class FetchRoutes:
             raise
         batch.delivered()
         return response
+
+    async def _elsewhere(
+        self, request: web.Request, wanted: FetchRequest, slot: int, left: float
+    ) -> web.StreamResponse:
+        response = await self._forwarding.fetch(
+            request, wanted, slot, left, lambda seconds: self._here(request, wanted, seconds)
+        )
+        if response is not None:
+            return response
+        content_type, pieces = render(wanted, Nothing())
+        return await send(request, content_type, pieces, self._send_timeout)
+
+    async def _for_another(self, request: web.Request, wanted: FetchRequest) -> web.StreamResponse:
+        """A dispatcher asks for its client. What has events is done when it says so. Raises NotServedHere."""
+        name, deadline = forwarded_by(request, wanted.deadline)
+        batch = await self._poll(wanted, deadline)
+        try:
+            content_type, pieces = render(wanted, batch)
+            held = bool(name and batch.events)
+            response = await send(
+                request, content_type, pieces, self._send_timeout, headers={BATCH: name} if held else {}
+            )
+        except BaseException:
+            batch.give_back()
+            raise
+        if held:
+            self._handed.keep(name, batch, leased=wanted.subscription.leases)
+        else:
+            batch.delivered()
+        return response
+
+    async def _poll(self, wanted: FetchRequest, deadline: float) -> Batch:
+        return await self._delivery.poll(
+            wanted.subscription,
+            count=wanted.count,
+            deadline=deadline,
+            lease_seconds=wanted.lease_seconds,
+            reset=wanted.reset,
+        )
+
+
+class Nothing:
+    """The batch of a subscriber that nobody serves at the moment."""
+
+    events: Sequence[bytes] = ()
+    info = FetchInfo(ready=False)
+
+    def delivered(self) -> None:
+        pass
+
+    def give_back(self) -> None:
+        pass
 
 
 def render(wanted: FetchRequest, batch: Batch) -> tuple[str, Sequence[bytes]]:

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from dispatcher.api.collaborators import Delivery
 from dispatcher.api.params import Query, bad_parameter
+from dispatcher.api.peers import FORWARDED, PeerClient
 from dispatcher.api.replies import json_reply
-from dispatcher.errors import NotFound
+from dispatcher.errors import NotFound, NotServedHere
 
 LONGEST_TOKEN: Final = 1024
 LONGEST_WAIT: Final = 86_400
@@ -15,8 +16,9 @@ _RELEASED: Final = b'{"released":true}'
 
 
 class LeaseRoutes:
-    def __init__(self, delivery: Delivery) -> None:
+    def __init__(self, delivery: Delivery, peers: PeerClient) -> None:
         self._delivery = delivery
+        self._peers = peers
 
     def routes(self) -> list[web.RouteDef]:
         return [web.post("/api/v2/lease/{token}/release", self.release)]
@@ -29,5 +31,16 @@ class LeaseRoutes:
             raise bad_parameter("after", f"must be 0 to {LONGEST_WAIT} seconds")
         if len(token) > LONGEST_TOKEN or not token.isprintable():
             raise NotFound("no such lease")
-        await self._delivery.release(token, float(after))
+        try:
+            await self._delivery.release(token, float(after))
+        except NotServedHere as elsewhere:
+            return await self._elsewhere(request, elsewhere)
         return json_reply(_RELEASED)
+
+    async def _elsewhere(self, request: web.Request, elsewhere: NotServedHere) -> web.Response:
+        """Only who serves the subscriber knows its leases. Raises NotServedHere when nobody does: ask again."""
+        url = None if FORWARDED in request.headers else await self._peers.owner(elsewhere.slot)
+        reply = await self._peers.ask(url, request, {}) if url is not None else None
+        if reply is None or not reply.here:
+            raise elsewhere
+        return web.Response(status=reply.status, body=reply.body, headers={hdrs.CONTENT_TYPE: reply.content_type})

@@ -1,7 +1,7 @@
 """What goes back to the client: JSON, the one error shape, and replies that are known to have been written."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -35,7 +35,7 @@ def error_reply(status: int, title: str, detail: str, enum: str, headers: dict[s
 
 
 def reply_to(problem: DispatcherError) -> web.Response:
-    return error_reply(problem.status, problem.title, problem.detail, problem.enum)
+    return error_reply(problem.status, problem.title, problem.detail, problem.enum, dict(problem.headers))
 
 
 def _safe(text: str) -> str:
@@ -45,7 +45,13 @@ def _safe(text: str) -> str:
 
 
 async def send(
-    request: web.Request, content_type: str, pieces: Sequence[bytes], stall_seconds: float
+    request: web.Request,
+    content_type: str,
+    pieces: Sequence[bytes],
+    stall_seconds: float,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Write a reply; return only when the system has taken every byte of it for the client.
 
@@ -55,7 +61,7 @@ async def send(
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client went away")
-    response = _response(content_type, pieces)
+    response = _response(status, {**(headers or {}), "Content-Type": content_type}, pieces)
     transport.set_write_buffer_limits(high=0)  # from here on "drained" means empty
     try:
         await _write(request, response, pieces, stall_seconds)
@@ -67,10 +73,10 @@ async def send(
     return response
 
 
-def _response(content_type: str, pieces: Sequence[bytes]) -> web.StreamResponse:
+def _response(status: int, headers: Mapping[str, str], pieces: Sequence[bytes]) -> web.StreamResponse:
     if len(pieces) == 1:
-        return web.Response(body=pieces[0], headers={"Content-Type": content_type})
-    response = web.StreamResponse(headers={"Content-Type": content_type})
+        return web.Response(status=status, body=pieces[0], headers=headers)
+    response = web.StreamResponse(status=status, headers=headers)
     response.content_length = sum(map(len, pieces))
     return response
 

@@ -8,12 +8,15 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from dispatcher.api.bodies import Memory
-from dispatcher.api.collaborators import Delivery, Publisher
+from dispatcher.api.collaborators import Delivery, Peers, Publisher
 from dispatcher.api.events import EventRoutes
 from dispatcher.api.fetch import FetchRoutes
+from dispatcher.api.forwarding import Forwarding
+from dispatcher.api.handed import HandedBatches
 from dispatcher.api.leases import LeaseRoutes
 from dispatcher.api.middleware import RequestMetrics, error_middleware
 from dispatcher.api.options import ApiOptions
+from dispatcher.api.peers import NoPeers, PeerClient
 from dispatcher.api.simulate import SimulateRoutes
 from dispatcher.metrics import Metrics
 
@@ -31,10 +34,13 @@ def build_app(
     streams_routes: Iterable[web.RouteDef],
     metrics: Metrics,
     options: ApiOptions,
+    peers: Peers | None = None,
 ) -> web.Application:
     """The whole HTTP API. Starts and closes nothing but its own leftovers: collaborators are open before it
     serves and are closed after it."""
     memory = Memory(options.bodies_memory_bytes)
+    others = PeerClient(peers or NoPeers(), metrics)
+    handed = HandedBatches()
     events = EventRoutes(publisher, delivery, options, memory)
     app = web.Application(
         middlewares=[RequestMetrics(metrics, options.access_log).middleware(), error_middleware],
@@ -48,15 +54,19 @@ def build_app(
         },
     )
     app.add_routes(events.routes())
-    app.add_routes(SimulateRoutes(delivery, options, memory).routes())
-    app.add_routes(FetchRoutes(delivery, options).routes())
-    app.add_routes(LeaseRoutes(delivery).routes())
+    app.add_routes(SimulateRoutes(delivery, options, memory, others).routes())
+    app.add_routes(FetchRoutes(delivery, options, Forwarding(others, options.send_timeout), handed).routes())
+    app.add_routes(LeaseRoutes(delivery, others).routes())
+    app.add_routes(handed.routes())
     app.add_routes(streams_routes)
     app.add_routes(_about_routes(metrics, options))
 
     async def leftovers(_: web.Application) -> AsyncIterator[None]:
+        await others.start()
         yield
+        handed.close()
         await events.close()
+        await others.close()
 
     app.cleanup_ctx.append(leftovers)
     return app

@@ -1,18 +1,24 @@
 """POST /api/v2/event/simulate: who would be given this event? Nothing is published (wire contract 1.5)."""
 
-from aiohttp import web
-from dispatcher_sdk.models import BinaryEvent, InvalidMessage, SimulateReply, decode
+import asyncio
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import hdrs, web
+from dispatcher_sdk.models import BinaryEvent, InvalidMessage, SimulatedConsumer, SimulateReply, decode
 
 from dispatcher.api.bodies import BodyReader, Memory
 from dispatcher.api.collaborators import Delivery
 from dispatcher.api.options import ApiOptions
-from dispatcher.api.replies import json_reply, to_json
-from dispatcher.errors import Unprocessable
+from dispatcher.api.peers import FORWARDED, PeerClient
+from dispatcher.api.replies import JSON, json_reply, to_json
+from dispatcher.errors import Unavailable, Unprocessable
 
 
 class SimulateRoutes:
-    def __init__(self, delivery: Delivery, options: ApiOptions, memory: Memory) -> None:
+    def __init__(self, delivery: Delivery, options: ApiOptions, memory: Memory, peers: PeerClient) -> None:
         self._delivery = delivery
+        self._peers = peers
         self._bodies = BodyReader(
             max_bytes=2 * options.event_max_bytes,
             stall_seconds=options.body_timeout,
@@ -27,8 +33,21 @@ class SimulateRoutes:
         """The body is one binary event as JSON."""
         try:
             with await self._bodies.read(request) as body:
-                event = decode("binary", bytes(body.data))
+                raw = bytes(body.data)
+                event = decode("binary", raw)
         except InvalidMessage as problem:
             raise Unprocessable(str(problem), title="Failed to simulate event") from None
         assert isinstance(event, BinaryEvent)
-        return json_reply(to_json(SimulateReply(await self._delivery.simulate(event))))
+        consumers = await self._delivery.simulate(event)
+        if FORWARDED not in request.headers:
+            others = sorted(await self._peers.others())
+            for answer in await asyncio.gather(*(self._ask(url, request, raw) for url in others)):
+                consumers += answer
+        return json_reply(to_json(SimulateReply(consumers)))
+
+    async def _ask(self, url: str, request: web.Request, raw: bytes) -> list[SimulatedConsumer]:
+        """Subscribers of another dispatcher: an answer without them would be wrong. Raises Unavailable."""
+        reply = await self._peers.ask(url, request, {hdrs.CONTENT_TYPE: JSON}, raw)
+        if reply is None or reply.status != HTTPStatus.OK:
+            raise Unavailable(f"the dispatcher at {url} does not say which plugins it serves; try again")
+        return msgspec.json.decode(reply.body, type=SimulateReply).consumers

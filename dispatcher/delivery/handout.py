@@ -55,10 +55,6 @@ class Poll:
     size: int = 0
     """Bytes of what was found."""
 
-    @property
-    def leases(self) -> bool:
-        return self.wanted.task and self.wanted.model == "binary"
-
     def add(self, found: Found) -> None:
         self.found.append(found)
         self.size += len(found.value)
@@ -299,7 +295,7 @@ class Handout:
         subscriber = poll.subscriber
         found = [entry for entry in poll.found if self._scheduler.jobs.is_held(entry.item)]
         now = self._clock()
-        if poll.leases:
+        if poll.wanted.leases:
             events = [self._leased(entry, now, poll.lease_seconds) for entry in found]
         else:
             events = [entry.value for entry in found]
@@ -314,7 +310,7 @@ class Handout:
             filters=filters,
         )
         items = [entry.item for entry in found]
-        ending = Ending(self._scheduler, self._metrics, self._clock, subscriber, items, filters, poll.leases)
+        ending = Ending(self._scheduler, self._metrics, self._clock, subscriber, items, filters, poll.wanted.leases)
         return Batch(events, info, ending)
 
     def _leased(self, found: Found, now: float, seconds: float | None) -> bytes:

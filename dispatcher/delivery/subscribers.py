@@ -104,7 +104,7 @@ class Subscriber:
     @property
     def leases(self) -> bool:
         """Its events are leased until a final status (active fetch of binary events)."""
-        return self.wanted.task and self.wanted.model == "binary"
+        return self.wanted.leases
 
     # ---- cursors
 

@@ -29,6 +29,11 @@ class Membership(Protocol):
         """Whether others take the slots over when this process leaves."""
         ...
 
+    @property
+    def url(self) -> str:
+        """Where others reach this process; empty when there are none."""
+        ...
+
     async def start(self, keeper: Keeper) -> None:
         """Take part. Returns when slots were dealt for the first time, or after some seconds without: then later.
 
@@ -56,6 +61,7 @@ class Alone:
     """A process that shares its log with nobody has all slots."""
 
     shared = False
+    url = ""
 
     async def start(self, keeper: Keeper) -> None:
         keeper.dealt(ALL_SLOTS)

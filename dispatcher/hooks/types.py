@@ -48,6 +48,11 @@ class Subscription:
     gjson: tuple[str, ...] = ()
     deployment_key: str = ""
 
+    @property
+    def leases(self) -> bool:
+        """Its events are jobs: leased until a final status."""
+        return self.task and self.model == "binary"
+
 
 class EventView(Protocol):
     """One event on its way to one subscriber."""

@@ -38,7 +38,7 @@ class KafkaMembership:
         self._connection = connection
         self._group = group
         self._topic = topic
-        self._url = url
+        self.url = url
         self._session = session
         self._proof = Proof(session)
         self._owners = Owners(connection, group, topic)
@@ -87,7 +87,7 @@ class KafkaMembership:
         consumer = await started(
             AIOKafkaConsumer(
                 group_id=self._group,
-                client_id=self._url,
+                client_id=self.url,
                 partition_assignment_strategy=(_assignor(),),
                 session_timeout_ms=round(self._session * 1000),
                 heartbeat_interval_ms=round(min(1.0, self._session / 4) * 1000),

@@ -28,6 +28,7 @@ class Member:
     """Implements membership.Membership; the test deals."""
 
     shared = True
+    url = "http://test"
 
     def __init__(self) -> None:
         self.keeper: Keeper
