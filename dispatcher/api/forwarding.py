@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from dispatcher.api.dialects import FetchRequest
-from dispatcher.api.peers import BATCH, DEADLINE, PeerClient
+from dispatcher.api.peers import BATCH, DEADLINE, PeerClient, Unanswered, Unreached
 from dispatcher.api.replies import send
 from dispatcher.errors import NotServedHere, Unavailable
 from dispatcher.eventlog.base import LogUnavailable
@@ -65,13 +65,25 @@ class Forwarding:
         fate = "returned"
         try:
             reply = await self._peers.ask(url, request, {DEADLINE: f"{left:.3f}", BATCH: name}, wait=left)
-            if reply is not None and not reply.held:
+            if not reply.held:
                 fate = ""  # there is nothing that anything could become of
-            if reply is None or not reply.here:
+            if not reply.here:
                 return None
-            response = await send(request, reply.content_type, (reply.body,), self._send_timeout, status=reply.status)
+            response = await send(
+                request,
+                reply.content_type,
+                (reply.body,),
+                self._send_timeout,
+                status=reply.status,
+                headers=reply.headers,
+            )
             fate = fate and "delivered"
             return response
+        except Unreached:
+            fate = ""
+            return None
+        except Unanswered:
+            return None
         finally:
             if fate:
                 self._peers.tell(url, name, fate)

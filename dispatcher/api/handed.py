@@ -10,8 +10,6 @@ from dispatcher.api.collaborators import Batch
 from dispatcher.api.replies import json_reply
 from dispatcher.errors import NotFound
 
-HOLD_SECONDS: Final = 90.0
-"""Longer than any client takes for a reply, so that who is silent for so long is gone."""
 MOST: Final = 10_000
 _OK: Final = b'{"ok":true}'
 
@@ -28,7 +26,7 @@ class HandedBatches:
     A client that pretends to be a dispatcher keeps its own batch from others for `seconds`, and nothing else.
     """
 
-    def __init__(self, seconds: float = HOLD_SECONDS, most: int = MOST) -> None:
+    def __init__(self, seconds: float, most: int = MOST) -> None:
         self._seconds = seconds
         self._most = most
         self._held: OrderedDict[str, _Held] = OrderedDict()

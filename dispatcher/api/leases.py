@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from dispatcher.api.collaborators import Delivery
 from dispatcher.api.params import Query, bad_parameter
-from dispatcher.api.peers import FORWARDED, PeerClient
+from dispatcher.api.peers import FORWARDED, PeerClient, Unanswered
 from dispatcher.api.replies import json_reply
 from dispatcher.errors import NotFound, NotServedHere
 
@@ -40,7 +40,12 @@ class LeaseRoutes:
     async def _elsewhere(self, request: web.Request, elsewhere: NotServedHere) -> web.Response:
         """Only who serves the subscriber knows its leases. Raises NotServedHere when nobody does: ask again."""
         url = None if FORWARDED in request.headers else await self._peers.owner(elsewhere.slot)
-        reply = await self._peers.ask(url, request, {}) if url is not None else None
-        if reply is None or not reply.here:
+        if url is None:
             raise elsewhere
-        return web.Response(status=reply.status, body=reply.body, headers={hdrs.CONTENT_TYPE: reply.content_type})
+        try:
+            reply = await self._peers.ask(url, request, {})
+        except Unanswered:
+            raise elsewhere from None
+        if not reply.here:
+            raise elsewhere
+        return web.Response(status=reply.status, body=reply.body, headers=reply.headers)

@@ -25,6 +25,8 @@ class ApiOptions:
     """A body of which no byte arrives for this long is given up (408)."""
     send_timeout: float = 60.0
     """A reply of which the client takes no byte for this long is given up; its events go to somebody else."""
+    hold_seconds: float = 90.0
+    """How long another dispatcher has to say what became of a reply that it forwarded; above `send_timeout`."""
     spool_dir: Path | None = None
     """Where large bodies wait on disk; None = the system's folder for temporary files."""
     async_ack: bool = False

@@ -4,11 +4,23 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector, hdrs, web
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    hdrs,
+    web,
+)
 
 from dispatcher.api.collaborators import Peers
+from dispatcher.api.replies import ERROR_HEADERS
 from dispatcher.errors import NOT_HERE
 from dispatcher.metrics import Metrics
 
@@ -36,6 +48,14 @@ class NoPeers:
         return {}
 
 
+class Unanswered(Exception):
+    """Another dispatcher did not answer, or not to the end."""
+
+
+class Unreached(Unanswered):
+    """It was not even asked."""
+
+
 class PeerReply(NamedTuple):
     status: int
     content_type: str
@@ -45,9 +65,17 @@ class PeerReply(NamedTuple):
     held: bool
     """It has events, and that dispatcher waits to hear what became of them."""
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Of our answer, which is the same."""
+        return {
+            **(ERROR_HEADERS if self.status >= HTTPStatus.BAD_REQUEST else {}),
+            hdrs.CONTENT_TYPE: self.content_type,
+        }
+
 
 class PeerClient:
-    """Asks and tells. `None` as an answer means that there was none, or only a part of one."""
+    """Asks and tells."""
 
     def __init__(self, peers: Peers, metrics: Metrics) -> None:
         self._peers = peers
@@ -82,8 +110,8 @@ class PeerClient:
 
     async def ask(
         self, url: str, request: web.Request, headers: Mapping[str, str], body: bytes | None = None, wait: float = 0.0
-    ) -> PeerReply | None:
-        """The same request of another dispatcher, which may take `wait` seconds for its answer."""
+    ) -> PeerReply:
+        """The same request of another dispatcher, which may take `wait` seconds for its answer. Raises Unanswered."""
         assert self._session is not None
         timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=wait + ANSWER_SECONDS)
         sent = {**headers, FORWARDED: "1", hdrs.ACCEPT_ENCODING: "identity", hdrs.ACCEPT: _accept(request)}
@@ -95,7 +123,7 @@ class PeerClient:
         except (ClientError, OSError, TimeoutError) as problem:
             log.warning("%s does not answer: %s", url, problem or type(problem).__name__, extra={"action": "forward"})
             self._outcomes.labels("unreachable").inc()
-            return None
+            raise (Unreached if isinstance(problem, ClientConnectorError) else Unanswered) from None
         self._outcomes.labels("answered" if answer.here else "not served there").inc()
         return answer
 

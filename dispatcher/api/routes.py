@@ -40,7 +40,7 @@ def build_app(
     serves and are closed after it."""
     memory = Memory(options.bodies_memory_bytes)
     others = PeerClient(peers or NoPeers(), metrics)
-    handed = HandedBatches()
+    handed = HandedBatches(options.hold_seconds)
     events = EventRoutes(publisher, delivery, options, memory)
     app = web.Application(
         middlewares=[RequestMetrics(metrics, options.access_log).middleware(), error_middleware],

@@ -1,7 +1,6 @@
 """POST /api/v2/event/simulate: who would be given this event? Nothing is published (wire contract 1.5)."""
 
 import asyncio
-from http import HTTPStatus
 
 import msgspec
 from aiohttp import hdrs, web
@@ -10,7 +9,7 @@ from dispatcher_sdk.models import BinaryEvent, InvalidMessage, SimulatedConsumer
 from dispatcher.api.bodies import BodyReader, Memory
 from dispatcher.api.collaborators import Delivery
 from dispatcher.api.options import ApiOptions
-from dispatcher.api.peers import FORWARDED, PeerClient
+from dispatcher.api.peers import FORWARDED, PeerClient, Unanswered
 from dispatcher.api.replies import JSON, json_reply, to_json
 from dispatcher.errors import Unavailable, Unprocessable
 
@@ -42,12 +41,13 @@ class SimulateRoutes:
         if FORWARDED not in request.headers:
             others = sorted(await self._peers.others())
             for answer in await asyncio.gather(*(self._ask(url, request, raw) for url in others)):
-                consumers += answer
+                consumers = [*consumers, *answer]
         return json_reply(to_json(SimulateReply(consumers)))
 
     async def _ask(self, url: str, request: web.Request, raw: bytes) -> list[SimulatedConsumer]:
         """Subscribers of another dispatcher: an answer without them would be wrong. Raises Unavailable."""
-        reply = await self._peers.ask(url, request, {hdrs.CONTENT_TYPE: JSON}, raw)
-        if reply is None or reply.status != HTTPStatus.OK:
-            raise Unavailable(f"the dispatcher at {url} does not say which plugins it serves; try again")
-        return msgspec.json.decode(reply.body, type=SimulateReply).consumers
+        try:
+            reply = await self._peers.ask(url, request, {hdrs.CONTENT_TYPE: JSON}, raw)
+            return msgspec.json.decode(reply.body, type=SimulateReply).consumers
+        except (Unanswered, msgspec.MsgspecError):
+            raise Unavailable(f"the dispatcher at {url} does not say which plugins it serves; try again") from None

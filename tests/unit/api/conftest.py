@@ -22,7 +22,8 @@ from dispatcher_sdk.models import (
 
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.routes import build_app
-from dispatcher.errors import NotFound
+from dispatcher.errors import NotFound, NotServedHere
+from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.hooks.types import Subscription
 from dispatcher.metrics import Metrics
 from dispatcher.publish.outcome import Outcome
@@ -63,10 +64,17 @@ class MemoryDelivery:
         self.polled = asyncio.Event()
         self.hold: asyncio.Event | None = None
         self.cancelled = asyncio.Event()
+        self.broken = False
+        self.elsewhere = False
+        """Another dispatcher serves all subscribers."""
 
     async def poll(self, wanted: Subscription, **how: Any) -> MemoryBatch:
         self.polls.append((wanted, how))
         self.polled.set()
+        if self.broken:
+            raise RuntimeError("broken")
+        if self.elsewhere:
+            raise NotServedHere(7)
         if self.hold is not None:
             try:
                 await self.hold.wait()
@@ -83,12 +91,28 @@ class MemoryDelivery:
         return self.consumers
 
     async def release(self, token: str, after: float) -> None:
+        if self.elsewhere:
+            raise NotServedHere(7)
         if token.startswith("unknown"):
             raise NotFound("no such lease")
         self.released.append((token, after))
 
     async def pause(self) -> None:
         self.steps.append("pause")
+
+
+class MemoryPeers:
+    """Implements collaborators.Peers: `url` is ours, `known` what the log says of others."""
+
+    def __init__(self, url: str = "") -> None:
+        self.url = url
+        self.known: dict[int, str] = {}
+        self.away = False
+
+    async def owners(self) -> dict[int, str]:
+        if self.away:
+            raise LogUnavailable("no broker answers")
+        return self.known
 
 
 class MemoryPublisher:
@@ -152,6 +176,12 @@ class Api:
     delivery: MemoryDelivery
     publisher: MemoryPublisher
     metrics: Metrics
+    peers: MemoryPeers
+    stop: Callable[[], Awaitable[None]]
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     async def error(self, response: Any) -> tuple[int, dict[str, str]]:
         """Status and body of an error; fails when it has not the contract's shape."""
@@ -209,7 +239,15 @@ async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef], send_buffe
     delivery = MemoryDelivery()
     publisher = MemoryPublisher(delivery.steps)
     metrics = Metrics()
-    app = build_app(delivery=delivery, publisher=publisher, streams_routes=routes, metrics=metrics, options=options)
+    peers = MemoryPeers()
+    app = build_app(
+        delivery=delivery,
+        publisher=publisher,
+        streams_routes=routes,
+        metrics=metrics,
+        options=options,
+        peers=peers,
+    )
     runner = web.AppRunner(app, shutdown_timeout=1)
     await runner.setup()
     listener = socket.create_server(("127.0.0.1", 0))
@@ -219,7 +257,8 @@ async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef], send_buffe
     port = runner.addresses[0][1]
     session = ClientSession(f"http://127.0.0.1:{port}", connector=TCPConnector(limit=0))
     try:
-        yield Api(session, port, delivery, publisher, metrics)
+        peers.url = f"http://127.0.0.1:{port}"
+        yield Api(session, port, delivery, publisher, metrics, peers, runner.cleanup)
     finally:
         await session.close()
         await runner.cleanup()
