@@ -33,6 +33,12 @@ def kafka_key(event: AnyEvent) -> str:
     return md5(os.urandom(32), usedforsecurity=False).hexdigest()
 
 
+def key_of_copy(event: AnyEvent) -> str:
+    """As `kafka_key`, but a key that was drawn at random stays: a deletion that is copied twice is still one."""
+    drawn = not isinstance(event, BinaryEvent | StatusEvent | PluginEvent | InsertEvent)
+    return event.kafka_key if drawn and event.kafka_key else kafka_key(event)
+
+
 def binary_descriptor(event: BinaryEvent) -> str:
     """The text whose MD5 is a binary event's key; pieces are not escaped, as in the original."""
     source, when = event.source, event.source.timestamp

@@ -49,6 +49,10 @@ class UnlistedSource(Refused):
     """The sources document does not name the event's source."""
 
 
+Fate = Drop | Exception | None
+"""Of one event: durable (None), not to be published, or why it could not be."""
+
+
 @dataclass(slots=True)
 class Unit:
     """One event ready for the log, with everything that must become durable with it."""

@@ -40,6 +40,7 @@ class Pipeline:
         metrics: Metrics,
         message_max_bytes: int,
         clock: Callable[[], float],
+        key: Callable[[AnyEvent], str] = kafka_key,
     ) -> None:
         self._names = names
         self._sources = sources
@@ -51,6 +52,7 @@ class Pipeline:
         self._metrics = metrics
         self._max_bytes = message_max_bytes
         self._clock = clock
+        self._key = key
 
     async def prepare(self, event: AnyEvent) -> Unit | Drop:
         """Records of a client's event, in place. Raises Refused, LogUnavailable (its topic cannot be made now)."""
@@ -138,7 +140,7 @@ class Pipeline:
         return extra
 
     def _name(self, event: AnyEvent) -> None:
-        event.kafka_key = kafka_key(event)
+        event.kafka_key = self._key(event)
         set_tracking(event)
 
     def _purges(self, event: AnyEvent) -> bool:

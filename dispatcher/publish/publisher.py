@@ -1,7 +1,7 @@
 """The one way into the log: clients' events, results, children, and what the server itself has to say."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
 from dispatcher_sdk.models import MODELS, AnyEvent, problem
 
@@ -16,7 +16,8 @@ from dispatcher.publish.deletes import Deletions
 from dispatcher.publish.early_ack import EarlyAck
 from dispatcher.publish.enrich import Enrichment
 from dispatcher.publish.first_use import FirstUse
-from dispatcher.publish.outcome import UNAVAILABLE, Drop, Outcome, Refused, Unit, UnlistedSource, failed
+from dispatcher.publish.keys import kafka_key
+from dispatcher.publish.outcome import UNAVAILABLE, Drop, Fate, Outcome, Refused, Unit, UnlistedSource, failed
 from dispatcher.publish.pipeline import Pipeline
 from dispatcher.publish.sources import Sources
 from dispatcher.publish.topics import TopicPlan
@@ -45,7 +46,9 @@ class Publisher:
         message_max_bytes: int,
         clock: Callable[[], float],
         labels: BoundedLabels | None = None,
+        key: Callable[[AnyEvent], str] = kafka_key,
     ) -> None:
+        """`key` gives the kafka_key of an event."""
         self._accounts = Accounts(metrics, labels or BoundedLabels())
         first_use = FirstUse(log, names, plan, sources)
         self._pipeline = Pipeline(
@@ -59,6 +62,7 @@ class Publisher:
             metrics=metrics,
             message_max_bytes=message_max_bytes,
             clock=clock,
+            key=key,
         )
         self._writer = Writer(log, first_use, self._accounts, deletions, inserts)
         self._early = EarlyAck(self._writer)
@@ -98,6 +102,45 @@ class Publisher:
         if outcome.stuck and not outcome.published:
             raise Unavailable("The event log is not available; nothing was published.") from outcome.stuck
         return outcome
+
+    async def publish_each(self, events: Sequence[AnyEvent]) -> list[Fate]:
+        """Publish events of any models, changing them in place, and tell what became of each.
+
+        LogUnavailable among the fates: to keep the order of what has the same key, do these events again from the
+        first such one on.
+        """
+        fates: list[Fate] = [None] * len(events)
+        units: dict[int, Unit] = {}
+        size = 0
+        for index, event in enumerate(events):
+            step = await self._step(event)
+            if isinstance(step, Unit):
+                units[index] = step
+                size += step.size
+            else:
+                fates[index] = step
+            if size >= BATCH_BYTES:
+                await self._write_each(units, fates)
+                units, size = {}, 0
+        await self._write_each(units, fates)
+        return fates
+
+    async def _step(self, event: AnyEvent) -> Unit | Fate:
+        wrong = problem(event)
+        if wrong:
+            return Refused(wrong)
+        try:
+            step = await self._pipeline.prepare(event)
+        except (Refused, LogUnavailable) as why:
+            return why
+        if isinstance(step, Drop):
+            self._accounts.removed(step.value)
+        return step
+
+    async def _write_each(self, units: Mapping[int, Unit], fates: list[Fate]) -> None:
+        if units:
+            for index, why in zip(units, await self._writer.write(list(units.values())), strict=True):
+                fates[index] = why
 
     async def _prepared(
         self, kind: type[AnyEvent], events: Sequence[AnyEvent], outcome: Outcome

@@ -1,7 +1,7 @@
 """The bytes of files: upload, look up, read, copy, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,11 +11,12 @@ from dispatcher_sdk.models import Datastream
 from dispatcher.errors import NotFound
 from dispatcher.hooks.types import Fetched, ObjectStore, StoredInfo, StreamId, UploadEnricher, WorkerEnricher
 from dispatcher.metrics import Metrics
-from dispatcher.streams.address import is_address
+from dispatcher.streams.copying import StreamCopier
 from dispatcher.streams.enriching import Enriching
 from dispatcher.streams.ingest import Ingest
 from dispatcher.streams.locks import KeyedLocks
 from dispatcher.streams.measured import MeasuredStore
+from dispatcher.streams.places import find, places
 from dispatcher.streams.spool import Spool
 from dispatcher.streams.workers import WorkerPool
 
@@ -45,6 +46,7 @@ class Streams:
         self._locks = KeyedLocks()
         enriching = Enriching(pool, worker_enrichers, upload_enrichers, metrics)
         self._ingest = Ingest(self._store, self._spool, enriching, self._locks)
+        self._copier = StreamCopier(self._store, self._locks)
         self.metrics = metrics
 
     async def start(self) -> None:
@@ -86,19 +88,19 @@ class Streams:
 
     async def info(self, wanted: StreamId) -> StoredInfo | None:
         self.metrics.exist_requests.inc()
-        found = await self._find(wanted)
+        found = await find(self._store, wanted)
         return found and found[1]
 
     async def open(self, wanted: StreamId) -> tuple[StreamId, StoredInfo]:
         """Where the object really is, and its size. Raises NotFound."""
-        found = await self._find(wanted)
+        found = await find(self._store, wanted)
         if found is None:
             raise NotFound
         return found
 
     async def fetch(self, wanted: StreamId, most: int) -> tuple[StreamId, Fetched]:
         """As `open`, with the bytes at once where the object has at most `most` and the store can. Raises NotFound."""
-        for where in _places(wanted):
+        for where in places(wanted):
             if fetched := await self._store.fetch(where, most):
                 return where, fetched
         raise NotFound
@@ -111,16 +113,8 @@ class Streams:
             yield piece
 
     async def copy(self, source_a: str, source_b: str, label: str, sha256: str) -> None:
-        """Raises NotFound, also for what is no address: an insert may say anything."""
-        origin, target = StreamId(source_a, label, sha256), StreamId(source_b, label, sha256)
-        if not (is_address(origin) and is_address(target)):
-            raise NotFound
-        origin, _ = await self.open(origin)
-        async with self._locks(target):
-            try:
-                await self._store.copy(origin, target)
-            except FileNotFoundError:
-                raise NotFound from None
+        """As StreamCopier.copy."""
+        await self._copier.copy(source_a, source_b, label, sha256)
 
     async def delete(self, wanted: StreamId, if_older_than: int = 0) -> bool:
         """False when the object is not older than `if_older_than` (Unix seconds; 0 or less: delete in any case).
@@ -134,14 +128,3 @@ class Streams:
             if if_older_than > 0 and info.modified >= if_older_than:
                 return False
             return await self._store.delete(where)
-
-    async def _find(self, wanted: StreamId) -> tuple[StreamId, StoredInfo] | None:
-        for where in _places(wanted):
-            if info := await self._store.info(where):
-                return where, info
-        return None
-
-
-def _places(wanted: StreamId) -> Iterable[StreamId]:
-    """Where to look: as asked, then in the old root layout."""
-    return dict.fromkeys((wanted, StreamId("", "", wanted.sha256)))

@@ -22,6 +22,7 @@ from dispatcher.eventlog.runs import fitting
 from dispatcher.eventlog.sqlite.catalog import Catalog, Found, ensure
 from dispatcher.eventlog.sqlite.cleaning import Cleaning
 from dispatcher.eventlog.sqlite.database import Database
+from dispatcher.eventlog.sqlite.identity import identity
 from dispatcher.eventlog.sqlite.journal import SqliteJournal
 from dispatcher.eventlog.sqlite.partition import Partition
 from dispatcher.eventlog.sqlite.readers import offset_at, read_records
@@ -139,6 +140,10 @@ class SqliteLog:
         writer = self._opened().writer
         if missing:
             self._catalog.merge(await writer.call(change))
+
+    async def identity(self) -> str:
+        """A name of this file that no other log has; the same whenever it is opened. Raises LogUnavailable."""
+        return await self._opened().writer.call(identity)
 
     async def clean_once(self) -> None:
         """Remove everything that retention and compaction allow at this moment. Raises LogUnavailable."""

@@ -102,3 +102,14 @@ async def test_closing_twice(make_log):
     await log.start()
     await log.close()
     await log.close()
+
+
+async def test_a_log_has_a_name_of_its_own_and_keeps_it(tmp_path: Path) -> None:
+    found = []
+    for folder in ("a", "a", "b"):
+        log = SqliteLog(tmp_path / folder)
+        await log.start()
+        found += [await log.identity(), await log.identity()]
+        await log.close()
+    assert len(set(found[:4])) == 1
+    assert len(set(found)) == 2

@@ -17,7 +17,7 @@ from dispatcher_sdk.models import (
     decode,
 )
 
-from dispatcher.publish.keys import binary_descriptor, kafka_key
+from dispatcher.publish.keys import binary_descriptor, kafka_key, key_of_copy
 
 DESCRIPTOR = (
     "virustotal..2021-02-06T16:43:23.interface.web.submitter_city.kharkiv.submitter_country.UA."
@@ -138,3 +138,13 @@ def test_early_years_keep_four_digits() -> None:
     event = example()
     event.source.timestamp = datetime(7, 1, 2, 3, 4, 5, tzinfo=timezone(timedelta(hours=-3)))
     assert binary_descriptor(event).startswith("virustotal..0007-01-02T03:04:05.")
+
+
+def test_a_copy_keeps_a_key_that_was_drawn_and_no_other() -> None:
+    drawn = decode("delete", b'{"model_version": 6, "author": {"name": "a"}, "kafka_key": "k"}')
+    assert key_of_copy(drawn) == "k"
+    drawn.kafka_key = ""
+    assert len(key_of_copy(drawn)) == 32
+    computed = example()
+    computed.kafka_key = "k"
+    assert key_of_copy(computed) == A

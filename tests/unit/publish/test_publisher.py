@@ -8,6 +8,7 @@ from dispatcher.errors import Unavailable
 from dispatcher.eventlog.base import LogUnavailable, RecordTooLarge, UnknownTopic
 from dispatcher.eventlog.memory import MemoryLog
 from dispatcher.hooks.header import unpack
+from dispatcher.publish.outcome import Drop, Refused
 
 Make = Callable[..., Any]
 WEEK = "sources: {samples: {expire_events_after: 1 weeks}}"
@@ -234,3 +235,35 @@ async def test_what_must_happen_first_happens_only_when_something_is_written(ben
     assert seen == []
     await bench.publish(binary("b"), before_write=look)
     assert seen == [[]]
+
+
+class TestEach:
+    async def test_what_became_of_every_event_is_told_in_its_place(
+        self, make_bench: Make, binary: Make, event: Make
+    ) -> None:
+        bench = make_bench(sources=WEEK, message_max_bytes=4000)
+        bench.now = 1_698_900_000.0
+        fates = await bench.publisher.publish_each(
+            [
+                binary("b"),
+                binary("c", source={"timestamp": "2020-01-01T00:00:00Z"}),
+                binary("d", action="mapped"),
+                binary("e", source={"name": "unlisted"}),
+                event("plugin", entity={"name": "unbox", "description": "x" * 5000}),
+                event("plugin", entity={"name": "unbox"}),
+            ]
+        )
+        assert fates[0] is None
+        assert fates[1] is Drop.AGED_OFF
+        for fate, why in zip(fates[2:5], ("no content stream", "'unlisted' is not in", "at most 4000"), strict=True):
+            assert isinstance(fate, Refused)
+            assert why in str(fate)
+        assert fates[5] is None
+        assert len(await bench.stored("samples.binary.extracted")) == len(await bench.stored("system.plugin")) == 1
+
+    async def test_a_log_that_is_away_is_told_for_each(self, bench: Any, binary: Make) -> None:
+        await bench.publisher.publish_each([binary("b")])
+        await bench.log.close()
+        assert [type(fate) for fate in await bench.publisher.publish_each([binary("c"), binary("d")])] == [
+            LogUnavailable
+        ] * 2
