@@ -1,6 +1,6 @@
 """The composition root: builds one dispatcher from its settings, starts it, and takes it down again.
 
-The only module that names concrete backends. Everything here is started in the order in which it is needed and
+Everything here is started in the order in which it is needed and
 closed in the opposite one.
 """
 
@@ -19,15 +19,12 @@ from aiohttp import web
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.routes import build_app
 from dispatcher.api.streams import stream_routes
+from dispatcher.backends import Backends, open_backends
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
-from dispatcher.eventlog.base import EventLog, Journal, LogUnavailable, TopicRefused
+from dispatcher.eventlog.base import EventLog, LogUnavailable, TopicRefused
 from dispatcher.eventlog.follow import Follower
-from dispatcher.eventlog.kafka.advertised import advertised
-from dispatcher.eventlog.kafka.open import journal_of, membership_of, open_kafka_log
-from dispatcher.eventlog.membership import Alone, Membership
-from dispatcher.eventlog.open import open_log
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
@@ -57,7 +54,6 @@ class Dispatcher:
         self.metrics = Metrics()
         self.hooks: HookManager
         self.delivery: Delivery
-        self.membership: Membership
         self.publisher: Publisher
         self.streams: Streams
         self._packages = hooks
@@ -106,12 +102,12 @@ class Dispatcher:
         self._sockets = bind(self.settings.host, self.settings.port)
         for bound in self._sockets:
             stack.callback(bound.close)
-        events, journal = await self._open_log(stack)
-        await self._follow(stack, events)
+        backends = await self._open_backends(stack)
+        await self._follow(stack, backends.events)
         self.streams = await self._open_streams(stack)
-        self.publisher = await self._open_publisher(stack, events)
-        self.delivery = await self._open_delivery(stack, events, journal)
-        await self._listen(stack)
+        self.publisher = await self._open_publisher(stack, backends.events)
+        self.delivery = await self._open_delivery(stack, backends)
+        await self._listen(stack, backends)
         gc.collect()
         gc.freeze()  # what was built at start stays: no need to look through it ever again
 
@@ -125,35 +121,19 @@ class Dispatcher:
         )
         self.hooks.load()
 
-    async def _open_log(self, stack: AsyncExitStack) -> tuple[EventLog, Journal]:
+    async def _open_backends(self, stack: AsyncExitStack) -> Backends:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
-        events, journal = await (self._kafka_log() if self.settings.kafka_endpoint else self._embedded_log())
-        stack.push_async_callback(events.close)
+        backends = await open_backends(self.settings, self.port, self._clock, self._wedged)
+        stack.push_async_callback(backends.close)
         try:
-            await events.ensure_topics(self._plan.at_start())
+            await backends.events.ensure_topics(self._plan.at_start())
         except (TopicRefused, LogUnavailable) as why:
             raise StartupError(str(why)) from None
-        return events, journal
+        return backends
 
-    async def _embedded_log(self) -> tuple[EventLog, Journal]:
-        return await open_log(
-            f"{self.settings.event_log}:",
-            data_dir=self.settings.data_dir,
-            message_max_bytes=self.settings.message_max_bytes,
-            clock=self._clock,
-        )
-
-    async def _kafka_log(self) -> tuple[EventLog, Journal]:
-        events = await open_kafka_log(self.settings, self._clock)
-        return events, journal_of(events, self.settings, self._lost)
-
-    def _lost(self, slot: int) -> None:
-        self.delivery.slots.fenced(slot)
-
-    def _membership_of(self) -> Membership:
-        if not self.settings.kafka_endpoint:
-            return Alone()
-        return membership_of(self.settings, advertised(self.settings, self.port))
+    def _wedged(self, why: str) -> None:
+        self.failure = why
+        self.failed.set()
 
     async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
         """Know every deletion and insert before the first request."""
@@ -210,25 +190,28 @@ class Dispatcher:
         stack.push_async_callback(publisher.close)
         return publisher
 
-    async def _open_delivery(self, stack: AsyncExitStack, events: EventLog, journal: Journal) -> Delivery:
-        self.membership = self._membership_of()
+    async def _open_delivery(self, stack: AsyncExitStack, backends: Backends) -> Delivery:
         delivery = Delivery(
-            log=events,
-            journal=journal,
+            log=backends.events,
+            journal=backends.journal,
             names=self._names,
             header_filters=self.hooks.header_filters,
             event_filters=self.hooks.event_filters,
             publisher=self.publisher,
-            membership=self.membership,
+            membership=backends.membership,
             metrics=self.metrics,
             clock=self._clock,
             limits=Limits(attempts=self.settings.max_attempts, lease_seconds=self.settings.lease_seconds),
         )
         stack.push_async_callback(delivery.close)
-        await delivery.start()
+        try:
+            await delivery.start()
+        except LogUnavailable as why:
+            raise StartupError(f"the event log went away while this server started: {why}") from None
+        backends.watch(delivery.slots.fenced)
         return delivery
 
-    async def _listen(self, stack: AsyncExitStack) -> None:
+    async def _listen(self, stack: AsyncExitStack, backends: Backends) -> None:
         settings = self.settings
         app = build_app(
             delivery=self.delivery,
@@ -239,7 +222,7 @@ class Dispatcher:
                 max_upload_bytes=settings.upload_max_bytes or None,
             ),
             metrics=self.metrics,
-            peers=self.membership,
+            peers=backends.membership,
             options=ApiOptions(
                 fetch_limit=settings.api_event_fetch_limit,
                 default_deadline=settings.api_default_event_wait,

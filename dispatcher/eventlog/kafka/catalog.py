@@ -28,13 +28,14 @@ class Catalog:
 
     def __init__(self, connection: Connection, prefix: str, look_seconds: float = LOOK_SECONDS) -> None:
         self._connection = connection
-        self._prefix = prefix
+        self.prefix = prefix
         self._look_seconds = look_seconds
         self._missed: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
         self.admin: AIOKafkaAdminClient
         self.counts: Mapping[str, int] = {}
         """Topic → partitions that have a leader. Replaced as a whole when something changes."""
+        self.leaderless = 0
         self.replication: Mapping[str, int] = {}
 
     async def start(self) -> None:
@@ -65,7 +66,7 @@ class Catalog:
             described = await self.admin.describe_topics()
         except Failures as problem:
             raise away(problem) from None
-        self._take([topic for topic in described if topic["topic"].startswith(self._prefix)])
+        self._take([topic for topic in described if topic["topic"].startswith(self.prefix)])
 
     def has(self, partition: TopicPartition) -> bool:
         return 0 <= partition[1] < self.counts.get(partition[0], 0)
@@ -95,6 +96,7 @@ class Catalog:
         counts = {name: count for name, count in counts.items() if count}
         if counts != self.counts:
             self.counts = counts
+        self.leaderless = sum(p["leader"] < 0 for topic in found.values() for p in topic["partitions"])
         self.replication = {name: _copies(topic) for name, topic in found.items()}
 
     def _count(self, name: str, topic: dict[str, Any]) -> int:

@@ -15,6 +15,7 @@ from dispatcher.eventlog.kafka.clients import named, open_consumer
 from dispatcher.eventlog.kafka.connection import Connection
 from dispatcher.eventlog.kafka.reading import OutOfRange, Readers, Run
 from dispatcher.eventlog.kafka.tail import PARTITION_BYTES, ROUND_BYTES, KafkaTail
+from dispatcher.eventlog.kafka.watchdog import Probe
 from dispatcher.eventlog.kafka.writing import SECONDS, Row, Writer, Written, record_limit
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,21 @@ class KafkaLog:
         """
         self._check_open()
         await self._administration.ensure(specs)
+
+    def probes(self) -> dict[str, Probe]:
+        """What the watchdog asks of this log."""
+        return {"answers to appends": self._writer.silence, "answers to reads": self._tail_silence}
+
+    def _tail_silence(self) -> float | None:
+        return max((silence for tail in self._tails if (silence := tail.silence()) is not None), default=None)
+
+    async def ask_afresh(self) -> None:
+        """Ask through a new client. Raises LogUnavailable, also when some partition of ours has no leader."""
+        catalog = Catalog(self._connection, self._catalog.prefix)
+        await catalog.start()
+        await catalog.close()
+        if catalog.leaderless:
+            raise LogUnavailable(f"{catalog.leaderless} partitions have no leader")
 
     def close_first(self, close: Callable[[], Awaitable[None]]) -> None:
         """Something that lives on this log and has to end before it does."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -43,6 +44,8 @@ class KafkaMembership:
         self._proof = Proof(session)
         self._owners = Owners(connection, group, topic)
         self._consumer: AIOKafkaConsumer | None = None
+        self._began = time.monotonic()
+        self._idle = False
         self._keeper: Keeper
         self._dealt = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -73,10 +76,9 @@ class KafkaMembership:
     def proven(self) -> bool:
         return self._proof.holds()
 
-    @property
-    def proof_age(self) -> float:
-        """Seconds since the group last said that we belong to it."""
-        return self._proof.age
+    def silence(self) -> float | None:
+        """Seconds since the group last said that we belong to it; None for a member whose share is nothing."""
+        return None if self._idle else min(self._proof.age, time.monotonic() - self._began)
 
     async def owners(self) -> Mapping[int, str]:
         return await self._owners.now()
@@ -118,6 +120,7 @@ class KafkaMembership:
                 logger.warning("out of the group of dispatchers: %s", problem, extra={"action": "membership"})
             except Exception:
                 logger.exception("membership failed", extra={"action": "membership"})
+            self._idle = False
             await self._suspend()
             await self._leave()
             await asyncio.sleep(REJOIN_SECONDS)
@@ -138,6 +141,7 @@ class KafkaMembership:
             self._keeper.dealt(frozenset(place.partition for place in places))
         except Exception:
             logger.exception("slots that were dealt are not taken", extra={"action": "membership"})
+        self._idle = not places
         self._dealt.set()
 
     async def _suspend(self) -> None:

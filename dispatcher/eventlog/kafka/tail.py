@@ -56,6 +56,7 @@ class KafkaTail:
         self._next_gap_look = 0.0
         self._polling = asyncio.Lock()
         self._aimed = asyncio.Event()
+        self._aimed_at = time.time()
         self._closed = False
 
     async def next(self) -> Sequence[Chunk]:
@@ -84,6 +85,11 @@ class KafkaTail:
             oldest = min(oldest, progress.caught_up_at)
         return NEVER if oldest == NEVER else self._clock() - (time.time() - oldest)
 
+    def silence(self) -> float | None:
+        """Seconds since any broker answered, with records or without; None when nothing is followed."""
+        answers = [self._consumer.last_poll_timestamp(Assigned(*partition)) or 0 for partition in self._given]
+        return max(time.time() - max(max(answers) / 1000, self._aimed_at), 0.0) if answers else None
+
     async def close(self) -> None:
         if self._closed:
             return
@@ -101,6 +107,7 @@ class KafkaTail:
         self._ready = [chunk for chunk in self._ready if chunk.partition in given]
         self._progress = {partition: self._progress.get(partition) or Progress() for partition in given}
         self._given = given
+        self._aimed_at = time.time()
         if given:
             self._consumer.assign([Assigned(*partition) for partition in given])
             for partition, offset in self._fetched.items():

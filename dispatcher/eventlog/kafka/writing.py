@@ -1,12 +1,18 @@
 """Appends: small groups share the producer's batches, bulk makes batches of its own."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import InvalidTimestampError, MessageSizeTooLargeError, RecordTooLargeError
+from aiokafka.errors import (
+    BrokerResponseError,
+    InvalidTimestampError,
+    MessageSizeTooLargeError,
+    RecordTooLargeError,
+)
 
 from dispatcher.eventlog.base import Append, LogUnavailable, RecordTooLarge, TopicPartition, UnknownTopic
 from dispatcher.eventlog.kafka.clients import METADATA_MS, Failures, away, started, stop
@@ -79,6 +85,7 @@ class Writer:
         self._compression = compression
         self._seconds = seconds
         self._known: dict[str, int] = {}
+        self._waiting_since: float | None = None
         self._producer: AIOKafkaProducer
 
     async def start(self) -> None:
@@ -98,6 +105,10 @@ class Writer:
 
     async def close(self) -> None:
         await stop(self._producer)
+
+    def silence(self) -> float | None:
+        """Seconds for which records have waited without a single answer; None when none does."""
+        return None if self._waiting_since is None else time.monotonic() - self._waiting_since
 
     async def append(self, items: Sequence[Append]) -> list[Exception | None]:
         """See base.EventLog: what has no answer within `seconds` counts as not written, though it may yet be."""
@@ -143,6 +154,8 @@ class Writer:
         sent: Sent = {}
         weight = sum(row.weight for rows in groups.values() for row in rows)
         holds = False
+        if groups and self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         try:
             async with asyncio.timeout(self._seconds):
                 await self._room.take(weight)
@@ -157,6 +170,8 @@ class Writer:
         finally:
             if holds:
                 _when_all_done(set(sent.values()), lambda: self._room.give(weight))
+        if any(map(_is_answer, sent.values())):
+            self._waiting_since = None
         return sent
 
     async def _hand_over(self, groups: Groups, sent: Sent) -> None:
@@ -212,6 +227,11 @@ class Writer:
             if seen < wanted:
                 await asyncio.sleep(0.05)
             self._known[topic] = seen
+
+
+def _is_answer(future: "asyncio.Future[Any]") -> bool:
+    """A broker said something, be it no."""
+    return future.done() and isinstance(future.exception(), BrokerResponseError | None)
 
 
 def _is_bulk(rows: Sequence[Row]) -> bool:

@@ -1,0 +1,96 @@
+"""What keeps events and who shares them: embedded in this process, or on Kafka with others."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from dispatcher.eventlog.base import EventLog, Journal
+from dispatcher.eventlog.kafka.advertised import advertised
+from dispatcher.eventlog.kafka.open import journal_of, membership_of, open_kafka_log
+from dispatcher.eventlog.kafka.watchdog import Watchdog
+from dispatcher.eventlog.membership import Alone, Membership
+from dispatcher.eventlog.open import open_log
+from dispatcher.settings import Settings
+
+
+class Backends(Protocol):
+    """An open log, its journal, and the place of this process among those that share them."""
+
+    events: EventLog
+    journal: Journal
+    membership: Membership
+
+    def watch(self, on_lost: Callable[[int], None]) -> None:
+        """Everything else runs; from now on this process is looked after. `on_lost` hears of slots that another
+        process has claimed."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Embedded:
+    """A log of our own, in a file or in memory, shared with nobody."""
+
+    def __init__(self, events: EventLog, journal: Journal) -> None:
+        self.events = events
+        self.journal = journal
+        self.membership: Membership = Alone()
+
+    def watch(self, on_lost: Callable[[int], None]) -> None:
+        pass
+
+    async def close(self) -> None:
+        await self.events.close()
+
+
+class OnKafka:
+    """`on_wedged` is told, in words for the operator, when this process had better end."""
+
+    def __init__(self, settings: Settings, on_wedged: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._on_wedged = on_wedged
+        self._watchdog: Watchdog | None = None
+        self._on_lost: Callable[[int], None] = _ignore
+
+    async def open(self, port: int, clock: Callable[[], float]) -> None:
+        """`port`: where others reach us. Raises StartupError."""
+        self._log = await open_kafka_log(self._settings, clock)
+        self.events: EventLog = self._log
+        self.journal: Journal = journal_of(self._log, self._settings, lambda slot: self._on_lost(slot))
+        # resolving a name may take its time
+        url = await asyncio.to_thread(advertised, self._settings, port)
+        self._member = membership_of(self._settings, url)
+        self.membership: Membership = self._member
+
+    def watch(self, on_lost: Callable[[int], None]) -> None:
+        self._on_lost = on_lost
+        probes = {**self._log.probes(), "proof of membership": self._member.silence}
+        self._watchdog = Watchdog(probes, self._log.ask_afresh, self._on_wedged)
+        self._watchdog.start()
+
+    async def close(self) -> None:
+        if self._watchdog is not None:
+            await self._watchdog.close()
+        await self.events.close()
+
+
+def _ignore(slot: int) -> None:
+    pass
+
+
+async def open_backends(
+    settings: Settings, port: int, clock: Callable[[], float], on_wedged: Callable[[str], None]
+) -> Backends:
+    """As the settings say. Raises StartupError."""
+    if settings.kafka_endpoint:
+        on_kafka = OnKafka(settings, on_wedged)
+        await on_kafka.open(port, clock)
+        return on_kafka
+    return Embedded(
+        *await open_log(
+            f"{settings.event_log}:",
+            data_dir=settings.data_dir,
+            message_max_bytes=settings.message_max_bytes,
+            clock=clock,
+        )
+    )
