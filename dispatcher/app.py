@@ -208,7 +208,7 @@ class Dispatcher:
             await delivery.start()
         except LogUnavailable as why:
             raise StartupError(f"the event log went away while this server started: {why}") from None
-        backends.watch(delivery.slots.fenced)
+        backends.watch(delivery)
         return delivery
 
     async def _listen(self, stack: AsyncExitStack, backends: Backends) -> None:

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from dispatcher.delivery.service import Delivery
 from dispatcher.eventlog.base import EventLog, Journal
 from dispatcher.eventlog.kafka.advertised import advertised
-from dispatcher.eventlog.kafka.open import journal_of, membership_of, open_kafka_log
+from dispatcher.eventlog.kafka.lag import LagMirror
+from dispatcher.eventlog.kafka.open import journal_of, lag_mirror_of, membership_of, open_kafka_log
 from dispatcher.eventlog.kafka.watchdog import Watchdog
 from dispatcher.eventlog.membership import Alone, Membership
 from dispatcher.eventlog.open import open_log
@@ -20,9 +22,8 @@ class Backends(Protocol):
     journal: Journal
     membership: Membership
 
-    def watch(self, on_lost: Callable[[int], None]) -> None:
-        """Everything else runs; from now on this process is looked after. `on_lost` hears of slots that another
-        process has claimed."""
+    def watch(self, delivery: Delivery) -> None:
+        """Everything else runs; from now on it is looked after."""
         ...
 
     async def close(self) -> None: ...
@@ -36,7 +37,7 @@ class Embedded:
         self.journal = journal
         self.membership: Membership = Alone()
 
-    def watch(self, on_lost: Callable[[int], None]) -> None:
+    def watch(self, delivery: Delivery) -> None:
         pass
 
     async def close(self) -> None:
@@ -50,6 +51,7 @@ class OnKafka:
         self._settings = settings
         self._on_wedged = on_wedged
         self._watchdog: Watchdog | None = None
+        self._mirror: LagMirror | None = None
         self._on_lost: Callable[[int], None] = _ignore
 
     async def open(self, port: int, clock: Callable[[], float]) -> None:
@@ -62,15 +64,22 @@ class OnKafka:
         self._member = membership_of(self._settings, url)
         self.membership: Membership = self._member
 
-    def watch(self, on_lost: Callable[[int], None]) -> None:
-        self._on_lost = on_lost
+    def watch(self, delivery: Delivery) -> None:
+        self._on_lost = delivery.slots.fenced
+        self._start_watchdog()
+        if self._settings.kafka_lag_seconds:
+            self._mirror = lag_mirror_of(self._log, self._settings, delivery.low_marks)
+            self._mirror.start()
+
+    def _start_watchdog(self) -> None:
         probes = {**self._log.probes(), "proof of membership": self._member.silence}
         self._watchdog = Watchdog(probes, self._log.ask_afresh, self._on_wedged)
         self._watchdog.start()
 
     async def close(self) -> None:
-        if self._watchdog is not None:
-            await self._watchdog.close()
+        for part in (self._mirror, self._watchdog):
+            if part is not None:
+                await part.close()
         await self.events.close()
 
 

@@ -10,7 +10,11 @@ from dispatcher.eventlog.topics import TopicNames
 
 class DeadLetter(msgspec.Struct, omit_defaults=True):
     """Value of a record in `system.deadletter`. `time` is unix seconds; `event` as it was handed out, unless it is
-    too large to be kept twice."""
+    too large to be kept twice.
+
+    Of a record that `dispatcher reprocess` could not copy, `key` and `value` are its bytes (as Base64); a large value
+    is in several letters, of which this is number `part` of `parts`.
+    """
 
     reason: str
     topic: str
@@ -23,6 +27,10 @@ class DeadLetter(msgspec.Struct, omit_defaults=True):
     attempts: int = 0
     dequeued: str = ""
     event: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    key: bytes = b""
+    value: bytes = b""
+    part: int = 0
+    parts: int = 1
 
 
 class DeadLetters:

@@ -5,7 +5,7 @@ Ties the pure scheduler to a log, a journal and a clock. Start and stop with `st
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from dispatcher_sdk.models import BinaryEvent, SimulatedConsumer
@@ -20,6 +20,7 @@ from dispatcher.delivery.giveup import GiveUp, StatusPublisher
 from dispatcher.delivery.handout import Handout
 from dispatcher.delivery.leases import parse_token
 from dispatcher.delivery.limits import Limits
+from dispatcher.delivery.marks import Marks, low_marks
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.registry import Registry
@@ -210,6 +211,10 @@ class Delivery:
             reason = first_rejection(rules, header, replace(wanted, model="binary", task=False)) or ""
             answers.append(SimulatedConsumer(wanted.name, wanted.version, bool(reason), reason))
         return answers
+
+    def low_marks(self) -> Iterator[Marks]:
+        """How far each subscriber that is served here has come."""
+        return low_marks(self.scheduler, self.slots.serves)
 
     async def release(self, token: str, after: float) -> None:
         """Give a lease back: due again in `after` seconds. Raises NotFound, NotServedHere, Unavailable."""

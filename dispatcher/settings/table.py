@@ -10,6 +10,7 @@ from dispatcher.settings.kinds import (
     Address,
     Endpoint,
     Names,
+    OptionalPrefix,
     Size,
     StoreUrl,
     TopicPrefix,
@@ -91,6 +92,11 @@ class Settings(BaseModel):
         Field(ge=1, le=300),
         About("Seconds without a sign of life after which other dispatchers take over the subscribers of this one."),
     ] = 6
+    kafka_lag_seconds: Annotated[
+        float,
+        Field(ge=0, le=86_400),
+        About("Seconds between two looks at how far plugins are, for tools that show the lag of groups; 0 shows none."),
+    ] = 60
     advertised_url: Annotated[
         WebUrl,
         About(
@@ -129,6 +135,41 @@ class Settings(BaseModel):
     topics_yaml: Annotated[
         str, About("YAML text of a list of topics whose configuration differs.", ("events.topics",))
     ] = ""
+    reprocess_previous_prefix: Annotated[
+        OptionalPrefix,
+        About(
+            "The topic prefix whose topics `dispatcher reprocess` copies to the current one.",
+            ("events.reprocess.previous_prefix",),
+        ),
+    ] = ""
+    reprocess_sources: Annotated[
+        bool,
+        About(
+            "Whether `dispatcher reprocess` copies topics of sources only, and no system topics.",
+            ("events.reprocess.upgrade_sources",),
+        ),
+    ] = False
+    reprocess_system: Annotated[
+        bool,
+        About(
+            "Whether `dispatcher reprocess` copies system topics only, and none of sources.",
+            ("events.reprocess.upgrade_system",),
+        ),
+    ] = False
+    reprocess_include_system: Annotated[
+        Names,
+        About(
+            "System topics that `dispatcher reprocess` copies, such as delete, with commas between; empty means all.",
+            ("events.reprocess.include_system",),
+        ),
+    ] = ()
+    reprocess_deny_topics: Annotated[
+        Names,
+        About(
+            "Topics that `dispatcher reprocess` leaves out, by their full names, with commas between.",
+            ("events.reprocess.deny_topics",),
+        ),
+    ] = ()
     message_max_bytes: Annotated[
         Size,
         Field(ge=1024),

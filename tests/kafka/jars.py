@@ -1,13 +1,16 @@
-"""The broker's jars: fetched once by the machine's Maven, from wherever its own settings say."""
+"""Jars of the broker and of its tools: fetched once by the machine's Maven, from wherever its own settings say."""
 
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 VERSION = "4.4.0"
-_LIBRARIES = {"org.apache.kafka:kafka_2.13": VERSION, "org.slf4j:slf4j-simple": "1.7.36"}
+TOOLS_VERSION = "4.3.1"
+_BROKER = {"org.apache.kafka:kafka_2.13": VERSION, "org.slf4j:slf4j-simple": "1.7.36"}
+_TOOLS = {"org.apache.kafka:kafka-tools": TOOLS_VERSION, "org.slf4j:slf4j-simple": "1.7.36"}
 _NEEDED = ("java", "mvn")
 
 
@@ -21,21 +24,30 @@ def cache_dir() -> Path:
 
 
 def jars(seconds: float = 300) -> Path:
-    """The folder of all jars, fetched if need be. Raises Unavailable."""
+    """The folder of the broker's jars, fetched if need be. Raises Unavailable."""
+    return _folder(f"kafka-{VERSION}", _BROKER, seconds)
+
+
+def tool_jars(seconds: float = 300) -> Path:
+    """The folder of the command line tools' jars, fetched if need be. Raises Unavailable."""
+    return _folder(f"kafka-tools-{TOOLS_VERSION}", _TOOLS, seconds)
+
+
+def _folder(name: str, libraries: Mapping[str, str], seconds: float) -> Path:
     missing = [program for program in _NEEDED if shutil.which(program) is None]
     if missing:
         raise Unavailable(f"{' and '.join(missing)} not found: a broker needs Java 17 and Maven")
-    folder = cache_dir() / f"kafka-{VERSION}"
+    folder = cache_dir() / name
     if not folder.is_dir():
-        _fetch(folder, seconds)
+        _fetch(folder, libraries, seconds)
     return folder
 
 
-def _fetch(folder: Path, seconds: float) -> None:
+def _fetch(folder: Path, libraries: Mapping[str, str], seconds: float) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         pom = Path(work) / "pom.xml"
-        pom.write_text(_pom())
+        pom.write_text(_pom(libraries))
         command = ["mvn", "-B", "-q", "-f", str(pom), "dependency:copy-dependencies", f"-DoutputDirectory={work}/jars"]
         try:
             subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds)
@@ -50,11 +62,11 @@ def _fetch(folder: Path, seconds: float) -> None:
                 raise
 
 
-def _pom() -> str:
+def _pom(libraries: Mapping[str, str]) -> str:
     entries = "".join(
         f"<dependency><groupId>{name.partition(':')[0]}</groupId><artifactId>{name.partition(':')[2]}</artifactId>"
         f"<version>{version}</version></dependency>"
-        for name, version in _LIBRARIES.items()
+        for name, version in libraries.items()
     )
     return (
         '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>tests</groupId>'

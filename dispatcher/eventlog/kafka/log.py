@@ -136,6 +136,9 @@ class KafkaLog:
         self._check_open()
         await self._administration.ensure(specs)
 
+    def exists(self, partition: TopicPartition) -> bool:
+        return self._catalog.has(partition)
+
     def probes(self) -> dict[str, Probe]:
         """What the watchdog asks of this log."""
         return {"answers to appends": self._writer.silence, "answers to reads": self._tail_silence}

@@ -1,12 +1,13 @@
 """Opens log and journal on Kafka as the settings say."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from dispatcher.eventlog.base import TopicSpec
 from dispatcher.eventlog.kafka.connection import Connection
 from dispatcher.eventlog.kafka.journal import KafkaJournal, journal_spec
+from dispatcher.eventlog.kafka.lag import LagMirror, Marks
 from dispatcher.eventlog.kafka.log import KafkaLog
 from dispatcher.eventlog.kafka.membership import KafkaMembership
 from dispatcher.eventlog.topics import TopicNames
@@ -62,6 +63,11 @@ def membership_of(settings: Settings, url: str) -> KafkaMembership:
         url=url,
         session=settings.kafka_session_seconds,
     )
+
+
+def lag_mirror_of(log: KafkaLog, settings: Settings, read: Callable[[], Iterable[Marks]]) -> LagMirror:
+    """Shows the lag of what `read` gives."""
+    return LagMirror(connection_of(settings), settings.kafka_topic_prefix, read, log.exists, settings.kafka_lag_seconds)
 
 
 def journal_topic(settings: Settings) -> TopicSpec:
