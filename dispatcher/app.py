@@ -1,7 +1,6 @@
 """The composition root: builds one dispatcher from its settings, starts it, and takes it down again.
 
-Everything here is started in the order in which it is needed and
-closed in the opposite one.
+Everything here is started in the order in which it is needed and closed in the opposite one.
 """
 
 import asyncio
@@ -19,23 +18,15 @@ from aiohttp import web
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.routes import build_app
 from dispatcher.api.streams import stream_routes
+from dispatcher.assembly import Assembly
 from dispatcher.backends import Backends, open_backends
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
-from dispatcher.eventlog.base import EventLog, LogUnavailable, TopicRefused
-from dispatcher.eventlog.follow import Follower
-from dispatcher.eventlog.topics import TopicNames
-from dispatcher.hooks.builtin import BuiltinHooks
-from dispatcher.hooks.manager import HookManager
-from dispatcher.hooks.types import HookContext, ObjectStore
+from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.listening import bind, cannot_listen
 from dispatcher.metrics import Metrics
-from dispatcher.publish.children import Inserts
-from dispatcher.publish.deletes import Deletions
 from dispatcher.publish.publisher import Publisher
-from dispatcher.publish.sources import Sources
-from dispatcher.publish.topics import TopicPlan
 from dispatcher.settings import Settings
 from dispatcher.streams.service import Streams
 from dispatcher.streams.workers import WorkerPool
@@ -52,17 +43,12 @@ class Dispatcher:
     ) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.hooks: HookManager
         self.delivery: Delivery
         self.publisher: Publisher
         self.streams: Streams
-        self._packages = hooks
         self._clock = clock
-        self._names = TopicNames(settings.kafka_topic_prefix)
-        self._sources = Sources.from_yaml(settings.sources_helm, strict=settings.sources_strict)
-        self._plan = TopicPlan.from_settings(settings, self._names, self._sources)
-        self._deletions = Deletions()
-        self._inserts = Inserts()
+        self._assembly = Assembly(settings, self.metrics, clock, packages=hooks)
+        self.hooks = self._assembly.hooks
         self._stack = AsyncExitStack()
         self._sockets: Sequence[socket.socket] = ()
         self.failed = asyncio.Event()
@@ -98,53 +84,32 @@ class Dispatcher:
     # ---- rooms, in the order in which they need each other
 
     async def _start(self, stack: AsyncExitStack) -> None:
-        self._load_hooks()
+        self.hooks.load()
         self._sockets = bind(self.settings.host, self.settings.port)
         for bound in self._sockets:
             stack.callback(bound.close)
         backends = await self._open_backends(stack)
-        await self._follow(stack, backends.events)
+        await self._assembly.follow(stack, backends.events)
         self.streams = await self._open_streams(stack)
-        self.publisher = await self._open_publisher(stack, backends.events)
+        self.publisher = await self._assembly.open_publisher(stack, backends.events, self.streams.copy)
         self.delivery = await self._open_delivery(stack, backends)
         await self._listen(stack, backends)
         gc.collect()
         gc.freeze()  # what was built at start stays: no need to look through it ever again
 
-    def _load_hooks(self) -> None:
-        services = {"clock": self._clock, "sources": self._sources, "deletions": self._deletions}
-        self.hooks = HookManager(
-            HookContext(settings=self.settings.model_dump(), services=services),
-            builtins=[BuiltinHooks()],
-            packages=self._packages,
-            required=self.settings.hooks_required,
-        )
-        self.hooks.load()
-
     async def _open_backends(self, stack: AsyncExitStack) -> Backends:
         self.settings.data_dir.mkdir(parents=True, exist_ok=True)
         backends = await open_backends(self.settings, self.port, self._clock, self._wedged)
         stack.push_async_callback(backends.close)
-        try:
-            await backends.events.ensure_topics(self._plan.at_start())
-        except (TopicRefused, LogUnavailable) as why:
-            raise StartupError(str(why)) from None
+        await self._assembly.make_topics(backends.events)
         return backends
 
     def _wedged(self, why: str) -> None:
         self.failure = why
         self.failed.set()
 
-    async def _follow(self, stack: AsyncExitStack, events: EventLog) -> None:
-        """Know every deletion and insert before the first request."""
-        for name, state in (("delete", self._deletions), ("insert", self._inserts)):
-            follower = Follower(events, self._names.system(name), state.on_record)
-            stack.push_async_callback(follower.close)
-            await follower.start()
-
     async def _open_streams(self, stack: AsyncExitStack) -> Streams:
-        store = await self._open_store()
-        stack.push_async_callback(store.close)
+        store = await self._assembly.open_store(stack)
         pool = await stack.enter_async_context(
             WorkerPool(
                 self.settings.parser_workers,
@@ -162,39 +127,11 @@ class Dispatcher:
         )
         return await stack.enter_async_context(streams)
 
-    async def _open_store(self) -> ObjectStore:
-        url = self.settings.store_url
-        scheme = url.partition(":")[0]
-        factory = self.hooks.stores.get(scheme)
-        if factory is None:
-            known = ", ".join(sorted(self.hooks.stores))
-            raise StartupError(f"DISPATCHER_STORE: no store for {scheme}: URLs; there are: {known}")
-        return await factory(url)
-
-    async def _open_publisher(self, stack: AsyncExitStack, events: EventLog) -> Publisher:
-        publisher = Publisher(
-            log=events,
-            names=self._names,
-            plan=self._plan,
-            sources=self._sources,
-            deletions=self._deletions,
-            inserts=self._inserts,
-            copy_stream=self.streams.copy,
-            enrichers=self.hooks.event_enrichers,
-            metrics=self.metrics,
-            message_max_bytes=self.settings.message_max_bytes,
-            clock=self._clock,
-            labels=self.metrics.plugins,
-        )
-        await publisher.start()
-        stack.push_async_callback(publisher.close)
-        return publisher
-
     async def _open_delivery(self, stack: AsyncExitStack, backends: Backends) -> Delivery:
         delivery = Delivery(
             log=backends.events,
             journal=backends.journal,
-            names=self._names,
+            names=self._assembly.names,
             header_filters=self.hooks.header_filters,
             event_filters=self.hooks.event_filters,
             publisher=self.publisher,

@@ -31,8 +31,11 @@ class TopicName(NamedTuple):
 class TopicNames:
     """Builds and reads the names of one installation's topics."""
 
+    ROOT: Final = "azul."
+    """How the topics of every installation begin."""
+
     def __init__(self, prefix: str) -> None:
-        self._prefix = f"azul.{prefix}."
+        self._prefix = f"{self.ROOT}{prefix}."
 
     def system(self, name: str) -> str:
         return f"{self._prefix}system.{name}"
@@ -54,3 +57,11 @@ class TopicNames:
             return TopicName(source=source, action=action)
         kind, _, name = rest.partition(".")
         return TopicName(system=name) if kind == "system" else None
+
+
+def prefix_of(topic: str) -> str:
+    """Of which installation a topic is; empty for one of somebody else."""
+    if not topic.startswith(TopicNames.ROOT):
+        return ""
+    prefix = topic.removeprefix(TopicNames.ROOT).partition(".")[0]
+    return prefix if TopicNames(prefix).parse(topic) else ""

@@ -33,6 +33,10 @@ def _topic_prefix(prefix: str) -> str:
     return prefix
 
 
+def _topic_prefix_or_none(prefix: str) -> str:
+    return prefix and _topic_prefix(prefix)
+
+
 def _endpoint(servers: str) -> str:
     for server in servers.split(",") if servers else ():
         parts = _ADDRESS.fullmatch(server.strip())
@@ -60,6 +64,7 @@ def _names(value: object) -> object:
 
 Address = Annotated[str, AfterValidator(_address)]
 TopicPrefix = Annotated[str, AfterValidator(_topic_prefix)]
+OptionalPrefix = Annotated[str, AfterValidator(_topic_prefix_or_none)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 StoreUrl = Annotated[str, AfterValidator(_store)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]

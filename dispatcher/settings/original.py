@@ -47,7 +47,9 @@ IGNORED: Final[Mapping[str, str]] = MappingProxyType(
         "events.lost_tasks_bulk_create_limit": _OWN_REDELIVERY,
         "events.old_consumer_group_*": "there are no consumer groups to drop",
         "events.max_consumed_events_per_consumer": "the original never read it either",
-        "events.reprocess.*": "this version has no reprocess command",
+        "events.reprocess.consumer_group": "how far a copy came is kept in system.reprocess of the current prefix",
+        "events.reprocess.legacy_json": "JSON and every version of Avro are told apart by themselves",
+        "events.reprocess.max_number_of_empty_polls": "a copy ends when it has caught up",
     }
 )
 """Pattern of a name → why it has no effect here."""

@@ -30,11 +30,16 @@ def connection_of(settings: Settings) -> Connection:
     )
 
 
-async def open_kafka_log(settings: Settings, clock: Callable[[], float] = time.time) -> KafkaLog:
-    """A connected log that sees the topics of this installation. Raises StartupError."""
+async def open_kafka_log(
+    settings: Settings, clock: Callable[[], float] = time.time, prefix: str | None = None
+) -> KafkaLog:
+    """A connected log that sees the topics of this installation, or those that begin with `prefix`.
+
+    Raises StartupError.
+    """
     log = KafkaLog(
         connection_of(settings),
-        prefix=TopicNames(settings.kafka_topic_prefix).unprefixed(""),
+        prefix=TopicNames(settings.kafka_topic_prefix).unprefixed("") if prefix is None else prefix,
         message_max_bytes=settings.message_max_bytes,
         fetch_min_bytes=settings.kafka_fetch_min_bytes,
         fetch_wait_ms=settings.kafka_fetch_wait_ms,

@@ -88,7 +88,7 @@ def test_an_empty_variable_counts_as_not_set() -> None:
         ("DP__EVENTS__REDIS__ENDPOINT", "no Redis"),
         ("DP__EVENTS__REDIS__PASSWORD", "no Redis"),
         ("DP__EVENTS__KAFKA__NETWORK_CONNECTIONS_PER_ACTION", "no tuning"),
-        ("DP__EVENTS__REPROCESS__PREVIOUS_PREFIX", "no reprocess command"),
+        ("DP__EVENTS__REPROCESS__LEGACY_JSON", "told apart by themselves"),
         ("DP__STREAMS__CACHE__SIZE_BYTES", "cache"),
         ("DP__LOG_PATH", "standard error"),
         ("DP__EVENTS__ENABLE_EXTENDED_KAFKA_METRICS", "no more metrics"),
