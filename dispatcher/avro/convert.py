@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from dispatcher_sdk.models import InvalidMessage
+from dispatcher_sdk.models import ZERO_TIME, InvalidMessage
 
 from dispatcher.avro.tables import CURRENT, Field, fields, is_record, struct_of
 from dispatcher.hooks.header import micros
@@ -17,6 +17,7 @@ Plain = dict[str, Any]
 
 LARGEST: Final = 2**63 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ZERO_MICROS: Final = micros(ZERO_TIME)
 _any_json: Final = msgspec.json.Decoder(msgspec.Raw)
 _asdict = msgspec.structs.asdict
 
@@ -113,6 +114,8 @@ def _from_fixed(value: bytes) -> int:
 
 
 def _from_micros(value: int) -> datetime:
+    if value == _ZERO_MICROS:
+        return ZERO_TIME  # the very object: only this one is not written to JSON again
     try:
         return _EPOCH + timedelta(microseconds=value)
     except OverflowError:

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import signal
 import sys
 from collections.abc import Iterator
 
@@ -15,6 +14,7 @@ from dispatcher.app import Dispatcher
 from dispatcher.cli.console import Failure
 from dispatcher.cli.environment import loaded_settings
 from dispatcher.cli.logs import configure
+from dispatcher.cli.stopping import stop_event
 from dispatcher.cli.text import printable
 from dispatcher.errors import StartupError
 from dispatcher.hooks.builtin import BuiltinHooks
@@ -24,7 +24,6 @@ from dispatcher.streams.identify import missing_parsers
 
 SWITCH_SECONDS = 0.0005
 """How long the event loop may keep the log's writer thread waiting; Python's own 5 ms would delay every commit."""
-STOP = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.command()
@@ -52,7 +51,7 @@ def serve() -> None:
 
 
 async def _serve(settings: Settings) -> None:
-    stopped = _stop_event()
+    stopped = stop_event()
     async with Dispatcher(settings) as server:
         click.echo("\n".join(start_lines(server)))
         await _first_of(stopped, server.failed)
@@ -74,21 +73,6 @@ def _allow_many_connections() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # macOS refuses what it calls unlimited
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _stop_event() -> asyncio.Event:
-    """Set by the first signal; from then on a signal does what it does to any program."""
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-
-    def stop() -> None:
-        stopped.set()
-        for number in STOP:
-            loop.remove_signal_handler(number)
-
-    for number in STOP:
-        loop.add_signal_handler(number, stop)
-    return stopped
 
 
 def start_lines(server: Dispatcher) -> Iterator[str]:

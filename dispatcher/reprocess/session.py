@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,14 +59,16 @@ class Session:
     origin: Origin
     selection: Selection
 
-    def __init__(self, settings: Settings, request: Request, stop: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, request: Request, stop: asyncio.Event, *, hooks: Sequence[object] = ()
+    ) -> None:
         self.settings = settings
         self.request = request
         self.tally = Tally()
         self._insistence = Insistence(stop, self.tally)
         self._metrics = Metrics()
         self._inserts = OthersInserts()
-        self._assembly = Assembly(settings, self._metrics, time.time, inserts=self._inserts)
+        self._assembly = Assembly(settings, self._metrics, time.time, packages=hooks, inserts=self._inserts)
         self._shares: list[Share] = []
         self._stack = AsyncExitStack()
         self._log: EventLog
@@ -75,6 +78,11 @@ class Session:
         """In words."""
         where = f"Kafka on {self.settings.kafka_endpoint}" if self.settings.kafka_endpoint else self.settings.data_dir
         return f"{self._assembly.names.unprefixed('*')} in {where}"
+
+    @property
+    def dead_letters(self) -> str:
+        """The topic of what could not be copied."""
+        return self._assembly.names.system("deadletter")
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -88,7 +96,9 @@ class Session:
         await self._stack.aclose()
 
     async def copy(self) -> bool:
-        """False when it was stopped before the end. Raises StartupError."""
+        """False when it was stopped before the end. Pauses nobody when there is nothing to do. Raises StartupError."""
+        if not self.request.follow and not any(topic.left for topic in self.tally.topics.values()):
+            return True
         async with AsyncExitStack() as stack:
             try:
                 run = await self._open(stack)
@@ -115,8 +125,17 @@ class Session:
             if not request.restart:
                 await self._positions.load()
             self._shares = await survey(self.origin.log, self._positions, self.selection.chosen, self.tally)
+            await self._drop_empty(self.selection.left_out)
         except LogUnavailable as why:
             raise StartupError(str(why)) from None
+
+    async def _drop_empty(self, topics: dict[str, str]) -> None:
+        """Of topics that are left out, only those with something in them are worth a word."""
+        counts = self.origin.log.topics()
+        bounds = await self.origin.log.bounds([(topic, number) for topic in topics for number in range(counts[topic])])
+        full = {topic for (topic, _), (start, high) in bounds.items() if start < high}
+        for topic in topics.keys() - full:
+            del topics[topic]
 
     def _select(self) -> Selection:
         origin = self.origin
