@@ -57,7 +57,7 @@ class Reprocess:
             if others is None:
                 return False
             raise _first(others) from None
-        return not self._insistence.stopped
+        return not self._insistence.stopped or not any(topic.left for topic in self._tally.topics.values())
 
     async def follow(self, choose: Callable[[], Sequence[Chosen]]) -> None:
         """Go on with what comes, in topics of before and new ones, until stopped."""

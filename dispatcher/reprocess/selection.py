@@ -54,7 +54,7 @@ class Selection(NamedTuple):
 def select(topics: Collection[str], names: TopicNames, wanted: Wanted, sources: Sources) -> Selection:
     """`names` are those of the old installation. Raises StartupError when a name of `wanted` means nothing."""
     _check_system(wanted.include_system)
-    ours = {topic: name for topic in topics if (name := names.parse(topic)) is not None}
+    ours = {topic: names.parse(topic) or TopicName() for topic in topics if topic.startswith(names.unprefixed(""))}
     _check_names(ours, names, wanted)
     selection = Selection([], {}, [])
     for topic, name in sorted(ours.items(), key=_order):
@@ -92,10 +92,10 @@ def _put(selection: Selection, topic: str, name: TopicName, sources: Sources) ->
 
 
 def _is_wanted(topic: str, name: TopicName, names: TopicNames, wanted: Wanted) -> bool:
-    if name.system:
-        kind = wanted.system and (not wanted.include_system or name.system in wanted.include_system)
-    else:
+    if name.source:
         kind = wanted.sources
+    else:
+        kind = wanted.system and (not wanted.include_system or name.system in wanted.include_system)
     known = list(_names_of(topic, name, names))
     included = not wanted.include or any(_fits(pattern, known) for pattern in wanted.include)
     return kind and included and not any(_fits(pattern, known) for pattern in wanted.deny)
