@@ -1,6 +1,7 @@
 """Membership on Kafka: a consumer group of the journal's topic, whose partitions are the slots. Nothing is consumed."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -46,6 +47,9 @@ class KafkaMembership:
         self._consumer: AIOKafkaConsumer | None = None
         self._began = time.monotonic()
         self._idle = False
+        self._dealing = False
+        """Between two dealings."""
+        self._asking = asyncio.Lock()
         self._keeper: Keeper
         self._dealt = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -127,8 +131,17 @@ class KafkaMembership:
 
     async def revoked(self) -> None:
         """All wait for this: a member that takes too long loses its place."""
+        self._dealing = True
         self._owners.forget()
         await self._suspend()
+        await self._answered()
+
+    async def _answered(self) -> None:
+        """No question is under way: the refusal of one that came in between would make the client join once more,
+        which makes the others join, and so on for ever."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._session / 4), self._asking:
+                pass
 
     def assigned(self, consumer: AIOKafkaConsumer, places: set[Assigned]) -> None:
         if consumer is not self._consumer and self._consumer is not None:
@@ -142,6 +155,7 @@ class KafkaMembership:
         except Exception:
             logger.exception("slots that were dealt are not taken", extra={"action": "membership"})
         self._idle = not places
+        self._dealing = False
         self._dealt.set()
 
     async def _suspend(self) -> None:
@@ -168,11 +182,11 @@ class KafkaMembership:
     async def _prove(self) -> None:
         """A commit is refused to who is no member any more. Raises LogUnavailable."""
         consumer = self._consumer
-        if consumer is None or not (places := consumer.assignment()):
+        if consumer is None or self._dealing or not (places := consumer.assignment()):
             return
         asked = self._proof.asked()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with self._asking, asyncio.timeout(ANSWER_SECONDS):
                 await consumer.commit({min(places): 0})
         except (KafkaError, TimeoutError, OSError) as problem:
             raise away(problem) from None
@@ -185,8 +199,7 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: set[Assigned]) -> None:
-        if revoked:
-            await self._membership.revoked()
+        await self._membership.revoked()
 
     async def on_partitions_assigned(self, assigned: set[Assigned]) -> None:
         self._membership.assigned(self._consumer, assigned)

@@ -22,6 +22,8 @@ from tests.e2e.ledger.witness import Delivery, Post, Testimony
 
 UNPACKER = "unpack-zip"
 _TOLD = 30
+_RECOVERY = 15.0
+"""Seconds that a server has to be back at work after its log is."""
 
 
 class Cut(NamedTuple):
@@ -30,6 +32,16 @@ class Cut(NamedTuple):
     what: str
     plugin: str
     at: float
+
+
+class Outage(NamedTuple):
+    """The log was away, unix seconds: what was posted then may have been refused with 503, to be sent again."""
+
+    began: float
+    ended: float
+
+    def excuses(self, post: Post) -> bool:
+        return post.refused.startswith("503") and self.began - 1 <= post.asked_at <= self.ended + _RECOVERY
 
 
 @dataclass
@@ -74,6 +86,7 @@ def audit(
     plugins: Sequence[Wants],
     members: Mapping[str, Sequence[str]],
     worker_kills: int,
+    outages: Sequence[Outage] = (),
 ) -> Account:
     """`members` says what each archive holds. `worker_kills` jobs may end as killed."""
     account = Account()
@@ -81,7 +94,7 @@ def audit(
     account.files, account.children = actions.pop("sourced", 0), actions.pop("extracted", 0)
     account.others = actions.total()
     for check in (
-        _posts(account, log, saw),
+        _posts(account, log, saw, outages),
         _pairs(account, log, saw, plugins),
         _deliveries(account, saw, cuts),
         _last_words(account, log, saw),
@@ -92,7 +105,7 @@ def audit(
     return account
 
 
-def _posts(account: Account, log: Log, saw: Testimony) -> Iterator[str]:
+def _posts(account: Account, log: Log, saw: Testimony, outages: Sequence[Outage]) -> Iterator[str]:
     """What was acknowledged is in the log, and nothing is in it oftener than it was sent."""
     logged = Counter(_each("binary", log.binaries)) + Counter(_each("status", log.statuses))
     logged += Counter(_each("plugin", log.plugins))
@@ -104,7 +117,7 @@ def _posts(account: Account, log: Log, saw: Testimony) -> Iterator[str]:
         yield f"in the log {times} times more than it was sent: {event}"
     account.posted_twice = (logged - _once(logged, kept)).total()
     for post in saw.posts:
-        if post.refused:
+        if post.refused and not any(outage.excuses(post) for outage in outages):
             yield f"a POST of {post.model} was refused: {post.refused}"
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 from dispatcher_sdk.loading import load_plugin
 
-from tests.e2e.ledger.account import Account, Cut, audit
+from tests.e2e.ledger.account import Account, Cut, Outage, audit
 from tests.e2e.ledger.facts import UNPACK_ZIP, URL_FINDER, Wants
 from tests.e2e.ledger.log import Log
 from tests.e2e.ledger.processes import Processes, Running
@@ -49,6 +49,7 @@ class Lab:
         self.random = random.Random(seed)
         self.witness = witness
         self.cuts: list[Cut] = []
+        self.outages: list[Outage] = []
         self.worker_kills = 0
         self.runners: dict[str, Running] = {}
         self._processes = processes
@@ -59,7 +60,7 @@ class Lab:
 
     async def start_server(self) -> None:
         self.server = self._processes.start("dispatcher", "serve", **self._environ)
-        self.witness.server = (await self.server.printed(r"http://127\.0\.0\.1:\d+"))[0]
+        self.witness.servers = [(await self.server.printed(r"http://127\.0\.0\.1:\d+"))[0]]
 
     def start_runner(self, plugin: str, *, lease: int = LEASE_SECONDS, **environ: str) -> Running:
         """Two workers. `lease` seconds without a heartbeat lose a job."""
@@ -117,7 +118,7 @@ class Lab:
         """Stops the runners, and asks for what should not be there: pending work and missing files."""
         stopped = await self.stop_runners()
         await log.read_on()
-        account = audit(log, self.witness.saw, self.cuts, plugins, samples.members, self.worker_kills)
+        account = audit(log, self.witness.saw, self.cuts, plugins, samples.members, self.worker_kills, self.outages)
         account.problems += stopped
         account.problems += await self.pending(plugins)
         account.problems += await self.missing()
@@ -135,9 +136,9 @@ class Lab:
         problems = []
         for plugin in plugins:
             problems += [f"{plugin.name} is given one more job: {token}" for token in await self._jobs(plugin.name)]
-        leases = dict(re.findall(r'^dispatcher_leases{plugin="(.*)"} (\S+)$', await self._metrics(), re.MULTILINE))
-        assert leases.keys() >= {plugin.name for plugin in plugins}, "the gauge of leases is missing"
-        return problems + [f"leases of {plugin}: {number}" for plugin, number in leases.items() if float(number)]
+        leases = re.findall(r'^dispatcher_leases{plugin="(.*)"} (\S+)$', await self.metrics(), re.MULTILINE)
+        assert {plugin for plugin, _ in leases} >= {plugin.name for plugin in plugins}, "the gauge of leases is missing"
+        return problems + [f"leases of {plugin}: {number}" for plugin, number in leases if float(number)]
 
     async def _jobs(self, plugin: str) -> list[str]:
         """Tokens that the same subscriber would be given now."""
@@ -151,9 +152,13 @@ class Lab:
             assert reply.status == 200, await reply.text()
             return [event["dequeued"] for event in (await reply.json())["events"]]
 
-    async def _metrics(self) -> str:
-        async with self._session.get(f"{self.witness.server}/metrics") as reply:
-            return await reply.text()
+    async def metrics(self) -> str:
+        """Of all servers, one after the other."""
+        texts = []
+        for server in self.witness.servers:
+            async with self._session.get(f"{server}/metrics") as reply:
+                texts.append(await reply.text())
+        return "\n".join(texts)
 
     async def missing(self) -> list[str]:
         """Files whose upload was acknowledged and that cannot be read back as they were."""

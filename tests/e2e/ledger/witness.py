@@ -6,9 +6,11 @@ Breaks off towards the client whatever breaks off towards the server, and the ot
 """
 
 import asyncio
+import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from types import TracebackType
@@ -70,13 +72,22 @@ class Testimony:
 
 
 class Witness:
-    """`async with Witness() as witness:` then point clients at `url`, and `server` at the real one."""
+    """`async with Witness() as witness:` then point clients at `url`, and `servers` at the real ones.
+
+    Requests go to them in turn, and from one that refuses the connection to the next, as a load balancer does it.
+    """
 
     def __init__(self) -> None:
-        self.server = ""
+        self.servers: list[str] = []
+        self._turns = itertools.count()
         self.url = ""
         self.saw = Testimony()
         self._news = asyncio.Event()
+
+    @property
+    def server(self) -> str:
+        """Any of them."""
+        return self.servers[0]
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=None)
@@ -144,9 +155,23 @@ class Witness:
         self._move()
         return response
 
-    def _send(self, request: web.Request, body: Any) -> Any:
+    @asynccontextmanager
+    async def _send(self, request: web.Request, body: Any) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = _kept(request.headers)
-        return self._session.request(request.method, self.server + request.path_qs, data=body, headers=headers)
+        first = next(self._turns)
+        servers = [self.servers[(first + n) % len(self.servers)] for n in range(len(self.servers))]
+        for server in servers:
+            try:
+                reply = await self._session.request(
+                    request.method, server + request.path_qs, data=body, headers=headers
+                )
+            except aiohttp.ClientConnectorError:
+                if server == servers[-1]:
+                    raise
+                continue
+            async with reply:
+                yield reply
+            return
 
     # ---- what it means
 
