@@ -5,7 +5,7 @@ Ties the pure scheduler to a log, a journal and a clock. Start and stop with `st
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from dispatcher_sdk.models import BinaryEvent, SimulatedConsumer
@@ -21,7 +21,7 @@ from dispatcher.delivery.handout import Handout
 from dispatcher.delivery.leases import parse_token
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.marks import Marks, low_marks
-from dispatcher.delivery.pause import Pause
+from dispatcher.delivery.pause import SKIP_SECONDS, Pause
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.registry import Registry
 from dispatcher.delivery.replay import Replay
@@ -34,7 +34,7 @@ from dispatcher.delivery.subscribers import Subscriber, slot_of, subscriber_id
 from dispatcher.delivery.takeover import Takeover
 from dispatcher.delivery.ticking import Ticking
 from dispatcher.errors import NotFound, NotServedHere, Unavailable
-from dispatcher.eventlog.base import EventLog, Fenced, Journal, LogUnavailable, UnknownTopic
+from dispatcher.eventlog.base import EventLog, Fenced, Journal, LogUnavailable, TopicPartition, UnknownTopic
 from dispatcher.eventlog.membership import Alone, Membership
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import header_of
@@ -131,7 +131,14 @@ class Delivery:
         """Who serves no subscriber at all pauses, too."""
         last = await self._checkpoint.last_pause()
         self._pause.begin(last.paused_at)
-        await self._replay.run(last.oldest)
+        await self._replay.run(last.oldest or await self._lately())
+
+    async def _lately(self) -> Mapping[TopicPartition, int]:
+        """Where statuses begin that may still pause. Nobody has ever served here, but a copy of an older installation
+        pauses before the first dispatcher starts."""
+        since = self._clock() - SKIP_SECONDS
+        found = await self._log.offset_at(sorted(self.scheduler.statuses), int(since * 1000))
+        return {partition: offset for partition, offset in found.items() if offset is not None}
 
     def drain(self) -> None:
         """Let every waiting poll answer with what it has; later ones do not wait."""

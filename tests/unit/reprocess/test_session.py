@@ -1,6 +1,7 @@
 """What a copy needs before it begins, whom it pauses, and what it leaves untouched."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from dispatcher.eventlog.memory import MemoryLog
 from dispatcher.eventlog.sqlite.log import SqliteLog
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import unpack
+from dispatcher.hooks.types import Subscription
 from dispatcher.reprocess.pausing import Pausing
 from dispatcher.reprocess.session import Request, Session
 from dispatcher.reprocess.tally import Counts
+from dispatcher.testing import LocalDispatcher
 from tests.unit.reprocess.conftest import Installations
 
 Make = Callable[..., Any]
@@ -68,6 +71,22 @@ async def test_plugins_work_on_when_asked_for(installations: Installations, bina
     await installations.fill(TOPIC, [row(binary("b"))])
     await installations.copy(pause=False)
     assert await paused(installations) == []
+
+
+async def test_a_server_that_starts_here_for_the_first_time_pauses(
+    installations: Installations, binary: Make, row: Make
+) -> None:
+    await installations.fill(TOPIC, [row(binary("b"))])
+    await installations.copy()
+    here = {"event_log": "sqlite", "kafka_topic_prefix": "new"}
+    wanted = Subscription("plugin", "1", model="binary", task=True, historic=True)
+    async with LocalDispatcher(installations.new, **here) as server:
+        batch = await server.app.delivery.poll(wanted, count=1, deadline=0)
+        assert batch.info.paused
+    later = time.time() + 601
+    async with LocalDispatcher(installations.new, clock=lambda: later, **here) as server:
+        batch = await server.app.delivery.poll(wanted, count=1, deadline=0)
+        assert (batch.info.paused, batch.events) == (False, []), "what was copied is skipped"
 
 
 async def test_a_pause_is_said_again_while_it_lasts() -> None:
