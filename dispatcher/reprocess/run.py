@@ -71,13 +71,11 @@ class Reprocess:
 
     async def _news(self, chosen: Sequence[Chosen]) -> list[Share]:
         ahead = Tally()
-        shares = [
-            share for share in await survey(self._origin, self._positions, chosen, ahead) if share.begin < share.goal
-        ]
-        for share in shares:
-            topic = self._tally.of(share.chosen.topic)
-            topic.total = max(topic.total, ahead.of(share.chosen.topic).total)
-        return shares
+        shares = await survey(self._origin, self._positions, chosen, ahead, trust=True)
+        for name, topic in ahead.topics.items():
+            known = self._tally.of(name)
+            known.total = max(known.total, topic.total)
+        return [share for share in shares if share.begin < share.goal]
 
     async def _work(self, waiting: Iterator[Share]) -> None:
         for share in waiting:

@@ -1,12 +1,17 @@
 """What there is to do: where each partition begins, ends, and how far an earlier run came."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from dispatcher.eventlog.base import EventLog, TopicPartition
 from dispatcher.reprocess.positions import Position, Positions
 from dispatcher.reprocess.selection import Chosen
 from dispatcher.reprocess.tally import Counts, Tally
+
+AT_ONCE: Final = 3
+"""Reads beside each other."""
+Bounds = Mapping[TopicPartition, tuple[int, int]]
 
 
 class Share(NamedTuple):
@@ -24,39 +29,56 @@ class Share(NamedTuple):
         return self.chosen.topic, self.number
 
 
-async def survey(log: EventLog, positions: Positions, chosen: Sequence[Chosen], tally: Tally) -> list[Share]:
-    """A share for every partition, in order, and the tally as it stands before any of them. Raises LogUnavailable."""
+async def survey(
+    log: EventLog, positions: Positions, chosen: Sequence[Chosen], tally: Tally, *, trust: bool = False
+) -> list[Share]:
+    """A share for every partition, in order, and the tally as it stands before any of them.
+
+    `trust`: positions are our own, and need not be compared with what lies there. Raises LogUnavailable.
+    """
     counts = log.topics()
     places = {(item.topic, number): item for item in chosen for number in range(counts.get(item.topic, 0))}
     bounds = await log.bounds(list(places))
+    known = {place: position for place in bounds if (position := positions.get(place)) is not None}
+    anew = await _made_anew(log, known, bounds, trust)
+    tally.again += [f"{topic}, partition {number}" for topic, number in anew]
     shares = []
-    for partition, item in places.items():
-        if partition in bounds:
-            start, high = bounds[partition]
-            share = await _share(log, positions.get(partition), item, partition[1], (start, high), tally)
+    for place, item in places.items():
+        if place in bounds:
+            start, high = bounds[place]
+            position = None if place in anew else known.get(place)
+            share = _share(item, place[1], position, start, high)
             _note(tally, share, min(start, share.begin))
             shares.append(share)
     return shares
 
 
-async def _share(
-    log: EventLog, known: Position | None, item: Chosen, number: int, bounds: tuple[int, int], tally: Tally
-) -> Share:
-    start, high = bounds
-    if known is not None and not await _is_the_same(log, (item.topic, number), known, bounds):
-        tally.again.append(f"{item.topic}, partition {number}")
-        known = None
-    if known is None:
+def _share(item: Chosen, number: int, position: Position | None, start: int, high: int) -> Share:
+    if position is None:
         return Share(item, number, start, high, Counts())
-    return Share(item, number, known.next, high, known.counts)
+    return Share(item, number, position.next, high, position.counts)
+
+
+async def _made_anew(
+    log: EventLog, known: Mapping[TopicPartition, Position], bounds: Bounds, trust: bool
+) -> dict[TopicPartition, None]:
+    """Partitions whose positions were taken in an earlier topic of the same name."""
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def is_new(place: TopicPartition) -> bool:
+        position = known[place]
+        if trust or position.next > bounds[place][1]:
+            return position.next > bounds[place][1]
+        async with turn:
+            return not await _is_the_same(log, place, position, bounds[place])
+
+    answers = await asyncio.gather(*map(is_new, known))
+    return {place: None for place, new in zip(known, answers, strict=True) if new}
 
 
 async def _is_the_same(log: EventLog, partition: TopicPartition, known: Position, bounds: tuple[int, int]) -> bool:
-    """Whether the position was taken in this topic, and not in an earlier one of the same name, as far as that can be
-    told: the record before it may have been cleaned away."""
+    """As far as that can be told: the record before the position may have been cleaned away."""
     start, high = bounds
-    if known.next > high:
-        return False
     if not start <= known.last < high:
         return True
     records = (await log.read(partition, known.last, 1)).records
