@@ -16,7 +16,7 @@ import pytest
 from tests.e2e.ledger import samples as sampling
 from tests.e2e.ledger.lab import PLUGINS, summary
 from tests.e2e.ledger.many import ManyLab
-from tests.e2e.ledger.processes import Processes
+from tests.e2e.ledger.processes import Processes, Running
 from tests.e2e.ledger.samples import Samples
 from tests.e2e.ledger.witness import Witness
 from tests.kafka.broker import KafkaBroker
@@ -75,11 +75,24 @@ async def lab(
         yield made
 
 
-async def _happen(lab: ManyLab, deeds: list[Deed], first: int, last: int) -> None:
-    """One after the other, at random moments between so many final statuses."""
+async def _happen(lab: ManyLab, deeds: list[Deed], folders: list[Path]) -> list[Running]:
+    """Each deed at a random moment while the files of another folder are worked on. Gives the submitters."""
+    submits = []
     lab.random.shuffle(deeds)
-    for finals, deed in zip(sorted(lab.random.sample(range(first, last), len(deeds))), deeds, strict=True):
-        await lab.at(deed, finals=finals)
+    for deed, folder in zip(deeds, folders, strict=True):
+        submits.append(lab.submit(folder))
+        await lab.at(deed, moves=lab.witness.saw.moves + lab.random.randrange(5, 60))
+    return submits
+
+
+def _portions(samples: Samples, count: int, folder: Path) -> list[Path]:
+    """The samples, dealt into so many folders."""
+    folders = [folder / str(number) for number in range(count)]
+    for number, path in enumerate(sorted(path for path in samples.folder.rglob("*") if path.is_file())):
+        target = folders[number % count] / f"{number}-{path.name}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(path)
+    return folders
 
 
 async def test_nothing_is_lost_whoever_is_killed(
@@ -97,7 +110,6 @@ async def test_nothing_is_lost_whoever_is_killed(
 
     for plugin in PLUGINS:
         lab.start_runner(plugin.name)
-    submit = lab.submit(samples.folder)
     deeds: list[Deed] = [
         *[lab.kill_one] * 3,
         *[lab.kill_broker] * 3,
@@ -105,16 +117,17 @@ async def test_nothing_is_lost_whoever_is_killed(
         lambda: lab.grow(5),
         new_source,
     ]
-    await _happen(lab, deeds, 5, 320)
-    assert await submit.ended(90) == 0
+    submits = await _happen(lab, deeds, _portions(samples, len(deeds), tmp_path / "portions"))
+    for submit in submits:
+        assert await submit.ended(90) == 0
     log = await lab.settled()
     account = await lab.audit(log, samples)
     say(f"ledger of three, seed {seed}, {time.monotonic() - began:.0f} s: {account.line()}")
     assert not account.problems, account.told()
     assert account.lost == 0
     assert account.finished == account.pairs > 320
-    said = summary(submit)
-    assert said["submitted"] + said.get("already", 0) == len(samples.sha256s)
+    said = [summary(submit) for submit in submits]
+    assert sum(counts["submitted"] + counts.get("already", 0) for counts in said) == len(samples.sha256s)
     assert {event["entity"]["sha256"] for event in log.binaries} >= samples.sha256s
     assert sum(event["source"]["name"] == "late" for event in log.binaries) >= 20
 
