@@ -63,16 +63,20 @@ def in_words(counts: Counts) -> str:
 class Screen:
     """Use as `with`. Call `show` again and again; it draws what is new."""
 
-    def __init__(self, out: Console, tally: Tally, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, out: Console, tally: Tally, *, live: bool | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._out = out
         self._tally = tally
         self._clock = clock
-        self._bars = _bars(out) if is_live() else None
+        self._bars = _bars(out) if (is_live() if live is None else live) else None
         self._tasks: dict[str, TaskID] = {}
         self._told = {name for name, topic in tally.topics.items() if not topic.left}
         self._waiting_for = ""
         self._began = self._said = clock()
-        self._already = sum(topic.passed for topic in tally.topics.values())
+        self._already = self._sums()[0]
+        if self._bars is not None:
+            self._all = self._bars.add_task("all topics", total=None, rate="")
 
     def __enter__(self) -> Self:
         (self._bars or nullcontext()).__enter__()
@@ -94,15 +98,22 @@ class Screen:
                 self._told.add(name)
                 self._hide(name)
                 self._say(f"{name}: {in_words(topic.counts)}")
+        self._draw_all()
         if self._bars is None and self._clock() - self._said >= LINE_SECONDS:
             self._say(self.summary())
 
     def summary(self) -> str:
         """How far it is, and how fast it goes."""
+        passed, total = self._sums()
+        return f"{passed:,} of {total:,} offsets, {self._rate()}"
+
+    def _sums(self) -> tuple[int, int]:
         topics = self._tally.topics.values()
-        passed, total = sum(topic.passed for topic in topics), sum(topic.total for topic in topics)
-        rate = (passed - self._already) / max(self._clock() - self._began, 0.001)
-        return f"{passed:,} of {total:,} offsets, {rate:,.0f}/s"
+        return sum(topic.passed for topic in topics), sum(topic.total for topic in topics)
+
+    def _rate(self) -> str:
+        seconds = max(self._clock() - self._began, 0.001)
+        return f"{(self._sums()[0] - self._already) / seconds:,.0f}/s"
 
     def _tell_of_waiting(self) -> None:
         why = self._tally.waiting_for
@@ -118,9 +129,14 @@ class Screen:
         if self._bars is None or topic.passed == topic.before:
             return
         if name not in self._tasks and len(self._tasks) < BARS:
-            self._tasks[name] = self._bars.add_task(printable(name))
+            self._tasks[name] = self._bars.add_task(printable(name), completed=topic.passed, rate="")
         if name in self._tasks:
             self._bars.update(self._tasks[name], completed=topic.passed, total=topic.total)
+
+    def _draw_all(self) -> None:
+        if self._bars is not None:
+            passed, total = self._sums()
+            self._bars.update(self._all, completed=passed, total=total, rate=self._rate())
 
     def _hide(self, name: str) -> None:
         if self._bars is not None and name in self._tasks:
@@ -132,7 +148,7 @@ def _bars(out: Console) -> Progress:
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:,.0f}/s", markup=False),
+        TextColumn("{task.fields[rate]}", markup=False),
         TimeRemainingColumn(),
         console=out,
     )
