@@ -100,3 +100,8 @@ class Wants(NamedTuple):
 URL_FINDER: Final = Wants("url-finder", ("text/", "code/"), 32 * 1024 * 1024, own=False)
 UNPACK_ZIP: Final = Wants("unpack-zip", ("archive/zip", "java/jar", "android/apk"), 200 * 1024 * 1024, own=True)
 GATED: Final = Wants("gated", ("",), 200 * 1024 * 1024, own=False)
+
+
+def reader(name: str) -> Wants:
+    """A plugin that wants every file."""
+    return Wants(name, ("",), 200 * 1024 * 1024, own=False)

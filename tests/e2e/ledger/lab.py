@@ -12,8 +12,9 @@ from pathlib import Path
 import aiohttp
 from dispatcher_sdk.loading import load_plugin
 
-from tests.e2e.ledger.account import Account, Cut, Outage, audit
+from tests.e2e.ledger.account import Account, audit
 from tests.e2e.ledger.facts import UNPACK_ZIP, URL_FINDER, Wants
+from tests.e2e.ledger.faults import Cut, Faults
 from tests.e2e.ledger.log import Log
 from tests.e2e.ledger.processes import Processes, Running
 from tests.e2e.ledger.samples import Samples
@@ -26,6 +27,7 @@ FILES = {
     "unpack-zip": ROOT / "contrib_plugins/unpack_zip/unpack_zip.py",
     "gated": Path(__file__).with_name("plugins") / "gated.py",
 }
+READER = Path(__file__).with_name("plugins") / "reader.py"
 LEASE_SECONDS = 10
 SOURCE = "ledger"
 _COUNTS = re.compile(r"([\d,]+) (?:files? )?(submitted|already|empty|failed)")
@@ -48,9 +50,7 @@ class Lab:
     ) -> None:
         self.random = random.Random(seed)
         self.witness = witness
-        self.cuts: list[Cut] = []
-        self.outages: list[Outage] = []
-        self.worker_kills = 0
+        self.faults = Faults()
         self.runners: dict[str, Running] = {}
         self._processes = processes
         self._session = session
@@ -65,7 +65,7 @@ class Lab:
     def start_runner(self, plugin: str, *, lease: int = LEASE_SECONDS, **environ: str) -> Running:
         """Two workers. `lease` seconds without a heartbeat lose a job."""
         options = ("--server", self.witness.url, "--workers", 2, "--lease", lease)
-        runner = self._processes.start("dispatcher-sdk", "serve", FILES[plugin], *options, **environ)
+        runner = self._processes.start("dispatcher-sdk", "serve", FILES.get(plugin, READER), *options, **environ)
         self.runners[plugin] = runner
         return runner
 
@@ -80,20 +80,20 @@ class Lab:
     async def kill_server(self) -> None:
         """While plugins hold jobs, if any run."""
         await self.witness.until(lambda saw: bool(saw.held or not self.runners))
-        self.cuts.append(Cut("kill of the server", "", await self.server.kill()))
+        self.faults.cuts.append(Cut("kill of the server", "", await self.server.kill()))
         await self.start_server()
 
     async def kill_runner(self) -> None:
         """One that holds jobs."""
         await self.witness.until(lambda saw: bool(saw.held))
         plugin = self.random.choice(sorted(set(self.witness.saw.held.values())))
-        self.cuts.append(Cut("kill of a runner", plugin, await self.runners[plugin].kill()))
+        self.faults.cuts.append(Cut("kill of a runner", plugin, await self.runners[plugin].kill()))
         self.start_runner(plugin)
 
     async def kill_worker(self) -> None:
         """One of the processes in which plugins run; its runner replaces it."""
         workers = [process for runner in self.runners.values() for process in runner.family()]
-        self.worker_kills += 1
+        self.faults.worker_kills += 1
         self.random.choice(workers).kill()
 
     async def at(self, action: Callable[[], Awaitable[None]], *, finals: int = 0, moves: int = 0) -> None:
@@ -118,7 +118,7 @@ class Lab:
         """Stops the runners, and asks for what should not be there: pending work and missing files."""
         stopped = await self.stop_runners()
         await log.read_on()
-        account = audit(log, self.witness.saw, self.cuts, plugins, samples.members, self.worker_kills, self.outages)
+        account = audit(log, self.witness.saw, self.faults, plugins, samples.members)
         account.problems += stopped
         account.problems += await self.pending(plugins)
         account.problems += await self.missing()
@@ -142,8 +142,8 @@ class Lab:
 
     async def _jobs(self, plugin: str) -> list[str]:
         """Tokens that the same subscriber would be given now."""
-        loaded = load_plugin(str(FILES[plugin]))
-        asked = [("name", loaded.name), ("version", loaded.version), ("count", "100"), ("deadline", "1")]
+        loaded = load_plugin(str(FILES.get(plugin, READER)))
+        asked = [("name", plugin), ("version", loaded.version), ("count", "100"), ("deadline", "1")]
         async with self._session.get(
             f"{self.witness.server}/api/v2/event/binary/active",
             params=[*asked, *loaded.subscription.query()],

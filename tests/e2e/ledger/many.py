@@ -1,26 +1,41 @@
-"""Several servers on one Kafka that may be killed, stopped and cut off, each by itself."""
+"""Several servers on one Kafka that may be killed, stopped and cut off, each by itself, while work goes on."""
 
 import asyncio
-import contextlib
-import signal
+import random
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import aiohttp
 
-from tests.e2e.ledger.account import Cut, Outage
+from tests.e2e.ledger.account import Account
+from tests.e2e.ledger.facts import UNPACK_ZIP, URL_FINDER, Wants, reader
+from tests.e2e.ledger.faults import Cut, Outage
 from tests.e2e.ledger.lab import Lab
+from tests.e2e.ledger.load import Load
+from tests.e2e.ledger.log import Log
 from tests.e2e.ledger.processes import Processes, Running
+from tests.e2e.ledger.servers import Server
 from tests.e2e.ledger.witness import Witness
-from tests.kafka.broker import KafkaBroker
+from tests.kafka.broker import KafkaBroker, free_ports
 
 SERVERS = 3
-_PATIENCE = 3.0
+READERS = (reader("reader-a"), reader("reader-b"))
+SUBSCRIBERS = (URL_FINDER, UNPACK_ZIP, *READERS)
+HEALTH_CHECK_SECONDS = 1.0
+"""After so long the load balancer knows that a server hangs."""
+_UP_SECONDS = 60.0
+_PATIENCE = 90.0
+"""Seconds that any work at all must need less than, whatever happened before."""
+_STARTUP_ERRORS = 2
+
+Deed = Callable[[], Awaitable[object]]
 
 
 class ManyLab(Lab):
-    """`broker` is this lab's own. Servers are known by number, and come back on other ports."""
+    """`broker` is this lab's own."""
 
     def __init__(
         self,
@@ -33,52 +48,92 @@ class ManyLab(Lab):
         broker: KafkaBroker,
     ) -> None:
         super().__init__(processes, witness, session, data, seed, settings)
-        self._data = data
         self._broker = broker
-        self.many: dict[int, Running] = {}
-        self._urls: dict[int, str] = {}
+        self._ports = free_ports(SERVERS)
+        environs = [{**self._environ, "DISPATCHER_DATA_DIR": str(data / str(number))} for number in range(SERVERS)]
+        self.servers = [Server(processes, *pair) for pair in zip(self._ports, environs, strict=True)]
+        self.load = Load(self.submit_as, data / "files", seed)
+        witness.servers = [server.url for server in self.servers]
 
-    async def start_servers(self) -> None:
-        await asyncio.gather(*map(self.start_one, range(SERVERS)))
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Servers and plugins; a server that ends is started again."""
+        tasks = [asyncio.create_task(server.keep()) for server in self.servers]
+        try:
+            await self.until(lambda: all(server.up for server in self.servers))
+            for plugin in SUBSCRIBERS:
+                self.start_runner(plugin.name)
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def start_one(self, number: int) -> None:
-        environ = {**self._environ, "DISPATCHER_DATA_DIR": str(self._data / str(number))}
-        server = self._processes.start("dispatcher", "serve", **environ)
-        self.many[number] = server
-        self._urls[number] = (await server.printed(r"http://127\.0\.0\.1:\d+"))[0]
-        self._tell()
+    @asynccontextmanager
+    async def working(self, *sources: str) -> AsyncIterator[None]:
+        """Files come in all the time; at the end all are taken."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.load.run(*sources))
+            await self.progress(1)
+            yield
+            self.load.end()
 
-    async def kill_one(self) -> None:
-        """While plugins hold jobs, if they get any. It is started again, as an orchestrator would do it."""
-        with contextlib.suppress(TimeoutError):
-            await self.witness.until(lambda saw: bool(saw.held), _PATIENCE)
-        number = self.random.choice(sorted(self._urls))
-        self.cuts.append(Cut("kill of the server", "", await self.many[number].kill()))
-        self._urls.pop(number)
-        self._tell()
-        await self.start_one(number)
+    def start_runner(self, plugin: str, *, lease: int = 10, **environ: str) -> Running:
+        """A reader is told its name."""
+        return super().start_runner(plugin, lease=lease, READER=plugin, **environ)
 
-    async def stop_for(self, seconds: float) -> None:
-        """A zombie: it wakes up when others have taken over its plugins, and believes that it is still the one."""
-        number = self.random.choice(sorted(self._urls))
-        server = self.many[number]
-        server.signal(signal.SIGSTOP)
-        self.cuts.append(Cut("stop of the server", "", time.time()))
-        url = self._urls.pop(number)
-        self._tell()
-        await asyncio.sleep(seconds)
-        server.signal(signal.SIGCONT)
-        self.cuts.append(Cut("return of the server", "", time.time()))
-        self._urls[number] = url
-        self._tell()
+    def submit_as(self, source: str, folder: Path) -> Running:
+        return self._processes.start(
+            "dispatcher", "submit", folder, "--source", source, "--server", self.witness.url, COLUMNS="500"
+        )
+
+    # ---- what happens
+
+    async def happen(self, deeds: Sequence[Deed], rng: random.Random, least: int = 5, most: int = 60) -> None:
+        """One after the other, in any order, after so many more final statuses each: all has to work in between."""
+        for deed in rng.sample(deeds, len(deeds)):
+            await self.progress(rng.randrange(least, most))
+            await deed()
+
+    async def progress(self, finals: int) -> None:
+        """Until plugins have finished so many more jobs."""
+        goal = self.witness.saw.finals + finals
+        await self.witness.until(lambda saw: saw.finals >= goal, _PATIENCE)
+
+    async def kill_one(self) -> Cut:
+        """One that has given out jobs, mostly; any other, sometimes."""
+        await self.witness.until(lambda saw: bool(saw.held))
+        plugin = self.random.choice(sorted(set(self.witness.saw.held.values()) or {URL_FINDER.name}))
+        owner = await self.owner_of(plugin)
+        server = owner if owner and self.random.random() < 0.75 else await self._any()
+        cut = Cut("kill of the server", "", await server.kill())
+        self.faults.cuts.append(cut)
+        return cut
+
+    async def stop_for(self, seconds: float) -> Cut:
+        """A zombie: it wakes up when others have taken over its plugins, and believes that they are still its own."""
+        await self.witness.until(lambda saw: bool(saw.held))
+        server = await self.owner_of(self.random.choice(SUBSCRIBERS).name) or await self._any()
+        began = time.time()
+        server.stop()
+        await asyncio.sleep(HEALTH_CHECK_SECONDS)
+        self.witness.resting.add(server.url)
+        await asyncio.sleep(seconds - HEALTH_CHECK_SECONDS)
+        server.go_on()
+        cut = Cut("stop of a server", "", began, time.time())
+        self.witness.resting.discard(server.url)
+        self.faults.cuts.append(cut)
+        return cut
 
     async def kill_broker(self, away: float = 0.0) -> None:
+        """It comes back after so many seconds, with all that it had acknowledged."""
         began = time.time()
         await asyncio.to_thread(self._broker.kill9)
+        self.faults.outages.append(Outage(began, began + away + _UP_SECONDS))  # its end is not known yet
         await asyncio.sleep(away)
         await asyncio.to_thread(self._broker.start)
-        self.outages.append(Outage(began, time.time()))
-        self.cuts.append(Cut("kill of the broker", "", began))
+        self.faults.outages[-1] = Outage(began, time.time())
+        self.faults.cuts.append(Cut("kill of the broker", "", began, time.time()))
 
     async def grow(self, partitions: int) -> None:
         """More partitions for every topic, by the command that an operator has for it."""
@@ -86,8 +141,55 @@ class ManyLab(Lab):
         apply = self._processes.start("dispatcher", "topics", "apply", "--yes", **environ)
         assert await apply.ended(60) == 0, apply.said()
 
-    def submit_as(self, source: str, folder: Path) -> Running:
-        return self._processes.start("dispatcher", "submit", folder, "--source", source, "--server", self.witness.url)
+    # ---- what is
 
-    def _tell(self) -> None:
-        self.witness.servers = [self._urls[number] for number in sorted(self._urls)]
+    async def until(self, true: Callable[[], bool], seconds: float = _UP_SECONDS) -> None:
+        async with asyncio.timeout(seconds):
+            while not true():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def owner_of(self, plugin: str) -> Server | None:
+        """The server that gives out its jobs, as far as the servers themselves say."""
+        for server in self.servers:
+            if server.up and f'dispatcher_leases{{plugin="{plugin}"}}' in await self.metrics_of(server.url):
+                return server
+        return None
+
+    async def metrics_of(self, url: str) -> str:
+        """Empty when it does not answer."""
+        with suppress(aiohttp.ClientError, OSError, TimeoutError):
+            timeout = aiohttp.ClientTimeout(total=3)
+            async with self._session.get(f"{url}/metrics", timeout=timeout) as reply:
+                return await reply.text()
+        return ""
+
+    async def dropped(self, cause: str) -> int:
+        """Sum over all servers of what they say that they dropped for a cause."""
+        pattern = re.compile(rf'^dispatcher_events_dropped_total{{cause="{cause}"}} (\S+)$', re.MULTILINE)
+        return sum(int(float(number)) for number in pattern.findall(await self.metrics()))
+
+    async def _any(self) -> Server:
+        await self.until(lambda: any(server.up for server in self.servers))
+        return self.random.choice([server for server in self.servers if server.up])
+
+    # ---- how it ends
+
+    async def closed(self, plugins: Sequence[Wants] = SUBSCRIBERS) -> tuple[Log, Account]:
+        """All that came in is finished; what the servers said themselves counts, too."""
+        await self.until(lambda: all(server.up for server in self.servers))
+        log = await self.settled(plugins)
+        account = await self.audit(log, self.load.samples, plugins)
+        account.problems += self._ends()
+        account.problems += self._tracebacks()
+        return log, account
+
+    def _ends(self) -> list[str]:
+        """Without a log a server may refuse to start; nothing else ends one."""
+        ends = [end for server in self.servers for end in server.ends]
+        return [f"a server ended by itself: {end}" for end in ends if not (end.code == 1 and self.faults.away(end.at))]
+
+    def _tracebacks(self) -> list[str]:
+        runs = [run for server in self.servers for run in server.runs]
+        return [
+            f"{run.name}: {found[0]}" for run in runs if (found := re.search(r"Traceback[\s\S]{,3000}", run.said()))
+        ]

@@ -79,6 +79,8 @@ class Witness:
 
     def __init__(self) -> None:
         self.servers: list[str] = []
+        self.resting: set[str] = set()
+        """Servers that get no requests, although they may take them."""
         self._turns = itertools.count()
         self.url = ""
         self.saw = Testimony()
@@ -160,6 +162,7 @@ class Witness:
         headers = _kept(request.headers)
         first = next(self._turns)
         servers = [self.servers[(first + n) % len(self.servers)] for n in range(len(self.servers))]
+        servers = [server for server in servers if server not in self.resting]
         for server in servers:
             try:
                 reply = await self._session.request(
