@@ -1,6 +1,6 @@
 """Values of records as older installations wrote them: JSON is ours, Avro is the original's."""
 
-from dispatcher_sdk.models import AnyEvent, decode
+from dispatcher_sdk.models import AnyEvent, InvalidMessage, decode
 
 from dispatcher.avro import decode_event
 
@@ -10,4 +10,9 @@ def read_event(model: str, value: bytes) -> AnyEvent:
 
     A raw Avro record begins with its version, and none of these looks like the start of a JSON object.
     """
-    return decode(model, value) if value.startswith(b"{") else decode_event(model, value)
+    if value.startswith(b"{"):
+        return decode(model, value)
+    try:
+        return decode_event(model, value)
+    except InvalidMessage as why:
+        raise InvalidMessage(f"neither JSON nor Avro: {why}") from None

@@ -169,7 +169,7 @@ async def test_an_installation_of_the_original_moves(move: Move) -> None:
     assert moved.code == 3
     assert re.search(r"\nall +121 +1 +1\n", moved.said), moved.said
     assert f"1 record could not be copied and is kept in azul.{move.new}.system.deadletter" in moved.said
-    assert re.search(rf"azul.{move.old}.{TOPIC}, partition \d, offset \d+: not a version 6 binary event", moved.said)
+    assert re.search(rf"azul.{move.old}.{TOPIC}, partition \d, offset \d+: neither JSON nor Avro: not a version 6 binary", moved.said)
     assert sorted(await move.names()) == sorted(set(events) - {"4-7"})
     assert await move.names("system.expedite") == ["urgent"]
 
