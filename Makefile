@@ -50,8 +50,8 @@ format: $(READY)  ## Put code into the house's format
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
 
-bench: $(READY)  ## Measure rates, CPU and memory of the server
-	@$(BIN)/python tests/bench/run.py $(ARGS)
+bench: $(READY)  ## Measure rates, CPU and memory of the server; ARGS="--log both" on Kafka too, ARGS=--help for more
+	@$(BIN)/python -m tests.bench.run $(ARGS)
 
 kafka: $(READY)  ## Start a real Kafka broker for trying things (BROKERS=3 for three); needs Java and Maven
 	@$(BIN)/python -m tests.kafka start $(BROKERS)

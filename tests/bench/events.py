@@ -24,12 +24,12 @@ def node(index: int, seed: str, action: str) -> dict[str, Any]:
     }
 
 
-def binary(seed: str, source: str = "bench") -> dict[str, Any]:
-    """One extracted file, as a plugin reports it."""
+def binary(seed: str, source: str = "bench", size: int = 48_000) -> dict[str, Any]:
+    """One extracted file of `size` bytes, as a plugin reports it."""
     content = {
         "identify_version": 2,
         "label": "content",
-        "size": 48_000,
+        "size": size,
         "sha512": sha(seed) * 2,
         "sha256": sha(seed),
         "sha1": sha(seed)[:40],

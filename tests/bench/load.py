@@ -1,6 +1,6 @@
-"""The load generator: one row in a process of its own. Prints one JSON line: what it did and what it cost itself.
+"""The load generator of one row. Prints one JSON line: what it did and what it cost itself.
 
-python load.py ROW HOST PORT SECONDS
+`python -m tests.bench.load ROW HOST PORT SECONDS`, see generator.py.
 """
 
 import asyncio
@@ -8,10 +8,12 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 
-import events
-from wire import Connection
+from tests.bench import events
+from tests.bench.generator import READY
+from tests.bench.wire import Connection
 
 FLAGS = "r-expedite=true&r-live=true&r-historic=true"
 
@@ -35,7 +37,7 @@ class Row:
 
     def start_clock(self) -> None:
         """Everything before is preparation; the parent reads the server's CPU at this moment."""
-        sys.stdout.write("READY\n")
+        sys.stdout.write(READY + "\n")
         sys.stdout.flush()
         sys.stdin.readline()
         self.began = time.perf_counter()
@@ -85,14 +87,55 @@ async def post(row: Row, per_request: int, connections: int, sync: bool) -> None
     await asyncio.gather(*map(one, clients))
 
 
-async def fetch(row: Row, count: int) -> None:
+async def fetch(row: Row, count: int, readers: int = 1) -> None:
     total = 40_000
     await row.fill(total)
-    client = await row.connect()
-    path = f"/api/v2/event/binary/passive?name=bench-{os.getpid()}&version=1&r-historic=true&count={count}&deadline=0"
+    clients = [await row.connect() for _ in range(readers)]
     row.start_clock()
-    while not row.over() and row.operations < total - count:
-        await row.timed(client.request("GET", path), count)
+
+    async def one(number: int, client: Connection) -> None:
+        name = f"bench-{os.getpid()}-{number}"
+        path = f"/api/v2/event/binary/passive?name={name}&version=1&r-historic=true&count={count}&deadline=0"
+        for _ in range(total // count - 1):
+            if row.over():
+                return
+            await row.timed(client.request("GET", path), count)
+
+    await asyncio.gather(*(one(number, client) for number, client in enumerate(clients)))
+
+
+async def latency(row: Row, rate: int) -> None:
+    """From the begin of a POST to the reply of the poll that waits for it."""
+    name = f"waiting-{os.getpid()}"
+    path = f"/api/v2/event/binary/passive?name={name}&version=1&r-live=true&count=1&deadline=5"
+    poster, waiting = await row.connect(), await row.connect()
+    bodies = [events.encoded(f"{os.getpid()}-{number}") for number in range(64)]
+    await poster.request("POST", "/api/v2/event?model=binary&sync=true", bodies[0])
+    await waiting.request("GET", path.replace("deadline=5", "deadline=0"))
+    posted: deque[float] = deque()
+    row.start_clock()
+
+    async def receive() -> None:
+        while not row.over():
+            status, body = await waiting.request("GET", path, accept="application/json")
+            found = json.loads(body)["info"]["fetched"]
+            if status != 200:
+                raise RuntimeError(f"{row.name}: {status} {body[:300]!r}")
+            now = time.perf_counter()
+            row.latencies += [now - posted.popleft() for _ in range(found)]
+            row.operations += found
+
+    receiving = asyncio.create_task(receive())
+    turn = 0
+    while not row.over():
+        await asyncio.sleep(max(row.began + turn / rate - time.perf_counter(), 0))
+        posted.append(time.perf_counter())
+        await poster.request("POST", "/api/v2/event?model=binary&sync=true", bodies[turn % 64])
+        turn += 1
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    if not receiving.cancelled():
+        receiving.result()
 
 
 async def jobs(row: Row, workers: int, count: int) -> None:
@@ -140,6 +183,8 @@ ROWS: dict[str, Callable[[Row], Awaitable[None]]] = {
     "post-345": lambda row: post(row, 345, 2, sync=False),
     "post-345-sync": lambda row: post(row, 345, 2, sync=True),
     "fetch-1000": lambda row: fetch(row, 1000),
+    "fetch-1000-by-4": lambda row: fetch(row, 1000, readers=4),
+    "latency-200": lambda row: latency(row, 200),
     "jobs-1": lambda row: jobs(row, 1, 1),
     "jobs-8": lambda row: jobs(row, 8, 1),
     "jobs-count-50": lambda row: jobs(row, 4, 50),
