@@ -115,6 +115,8 @@ class Checkpoint:
         Raises LogUnavailable, Fenced.
         """
         slot = subscriber.slot
+        if not self._scheduler.roster.is_here(subscriber):
+            raise Fenced(f"slot {slot} has changed hands")
         subscribers = [other for other in self._scheduler.roster.subscribers.values() if other.slot == slot]
         await self._write_slot(slot, subscribers, self._positions(subscribers, paused_at))
 

@@ -133,8 +133,7 @@ class Handout:
         return batch
 
     def _check_served(self, subscriber: Subscriber) -> None:
-        here = self._scheduler.roster.subscribers.get(subscriber.sid) is subscriber
-        if not here or not self._serves(subscriber.slot):
+        if not self._scheduler.roster.is_here(subscriber) or not self._serves(subscriber.slot):
             raise NotServedHere(subscriber.slot)
 
     def _is_paused(self, poll: Poll) -> bool:

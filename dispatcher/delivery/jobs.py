@@ -42,10 +42,7 @@ class Jobs:
     def is_current(self, item: Item) -> bool:
         """Not of before a reset, and still served here."""
         subscriber = item.subscriber
-        return (
-            self._roster.subscribers.get(subscriber.sid) is subscriber
-            and subscriber.cursors.get(item.cursor.partition) is item.cursor
-        )
+        return self._roster.is_here(subscriber) and subscriber.cursors.get(item.cursor.partition) is item.cursor
 
     def is_held(self, item: Item) -> bool:
         """Still ours to hand out: no status or reset took it while the caller was away."""

@@ -108,7 +108,8 @@ class Matcher:
         self._changed()
 
     def remove(self, subscriber: Subscriber) -> None:
-        if self._subscribers.pop(subscriber.sid, None) is not None:
+        if self._subscribers.get(subscriber.sid) is subscriber:
+            del self._subscribers[subscriber.sid]
             self._changed()
 
     def __len__(self) -> int:

@@ -7,9 +7,9 @@ from dispatcher.delivery.checkpoint import Checkpoint
 from dispatcher.delivery.locks import NamedLocks
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.scheduler import Scheduler
-from dispatcher.delivery.subscribers import Subscriber, wants_topic
+from dispatcher.delivery.subscribers import Subscriber, slot_of, subscriber_id, wants_topic
 from dispatcher.errors import Unavailable
-from dispatcher.eventlog.base import EventLog, TopicPartition
+from dispatcher.eventlog.base import EventLog, Fenced, TopicPartition
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.types import Subscription
 
@@ -56,7 +56,12 @@ class Registry:
     async def _register(self, wanted: Subscription) -> Subscriber:
         """The snapshot of what is older than this subscriber is durable before it is answered."""
         self._check_room()
-        subscriber = self._roster.register(wanted, await self._bounds_for(wanted), self._clock())
+        sid = subscriber_id(wanted)
+        bounds = await self._bounds_for(wanted)
+        if (known := self._roster.subscribers.get(sid)) is not None:
+            return known  # its slot was elsewhere for a moment, and it was registered there
+        self._check_owned(slot_of(sid))
+        subscriber = self._roster.register(wanted, bounds, self._clock())
         try:
             await self.complete([subscriber])
             await self._checkpoint.write_with(subscriber, self._pause.began_at)
@@ -67,7 +72,10 @@ class Registry:
         return subscriber
 
     async def _reset(self, subscriber: Subscriber) -> None:
-        self._roster.reset(subscriber, await self._bounds_for(subscriber.wanted))
+        bounds = await self._bounds_for(subscriber.wanted)
+        if not self._roster.is_here(subscriber):
+            raise Fenced("its slot has changed hands")
+        self._roster.reset(subscriber, bounds)
         subscriber.wake_all()  # who waits there waits for what is no more
         await self.complete([subscriber])
         await self._checkpoint.write_with(subscriber, self._pause.began_at)
@@ -110,6 +118,10 @@ class Registry:
         if not self._checkpoint.owns(subscriber.slot):
             return False
         return subscriber.idle and not subscriber.polls and self._clock() - since > self._forget_seconds
+
+    def _check_owned(self, slot: int) -> None:
+        if not self._checkpoint.owns(slot):
+            raise Fenced(f"slot {slot} is not ours any more")
 
     def _check_room(self) -> None:
         """What clients may make up has an end."""

@@ -46,6 +46,10 @@ class Roster:
     def cursor_count(self) -> int:
         return sum(len(subscriber.cursors) for subscriber in self.subscribers.values())
 
+    def is_here(self, subscriber: Subscriber) -> bool:
+        """Still the one that is served: it was not forgotten, nor taken over anew from the journal."""
+        return self.subscribers.get(subscriber.sid) is subscriber
+
     def register(self, wanted: Subscription, bounds: Bounds, now: float) -> Subscriber:
         """A new subscriber. `bounds` must hold every partition there is: what is missing counts as newer."""
         subscriber = Subscriber(subscriber_id(wanted), wanted, registered_at=now, seen_at=now)
@@ -60,7 +64,9 @@ class Roster:
             self.matcher(topic).add(subscriber)
 
     def forget(self, subscriber: Subscriber) -> None:
-        self.subscribers.pop(subscriber.sid, None)
+        """Nothing if another one of this name has taken its place."""
+        if self.is_here(subscriber):
+            del self.subscribers[subscriber.sid]
         for topic in {topic for topic, _ in subscriber.cursors}:
             self.matcher(topic).remove(subscriber)
 

@@ -231,6 +231,39 @@ async def test_a_slot_that_somebody_else_had_meanwhile_is_read_anew(shared: Shar
     assert await shared.hashes(0, PLUG, 9) == posted[2:]
 
 
+async def test_a_registration_that_was_overtaken_loses_nothing(shared: Shared) -> None:
+    """While a first poll looks at the log its slot goes away, is registered there, and comes back with work."""
+    live = replace(PLUG, historic=False)
+    posted: list[str] = []
+
+    async def meanwhile() -> None:
+        await shared.all_to(1)
+        await shared.hashes(1, live)
+        posted.extend(await shared.hub.post(2))
+        await shared.all_to(0)
+
+    shared.hub.faults.hooks["bounds"] = meanwhile
+    seen = await shared.hashes(0, live, 2, 2.0)
+    assert seen == posted
+    assert len(posted) == 2
+
+
+async def test_a_reset_that_was_overtaken_resets_nothing(shared: Shared) -> None:
+    posted = await shared.hub.post(3)
+    (job,) = await shared.fetch(0, PLUG, 1)
+
+    async def meanwhile() -> None:
+        await shared.all_to(1)
+        await shared.fetch(1, PLUG, 1)
+        await shared.all_to(0)
+
+    shared.hub.faults.hooks["bounds"] = meanwhile
+    with pytest.raises(NotServedHere):
+        await shared.processes[0].poll(PLUG, count=1, deadline=0.0, reset=True)
+    assert await shared.hashes(0, PLUG, 1, 5.0) == posted[2:]
+    await shared.hub.status(job)
+
+
 # ---- who is not sure
 
 
