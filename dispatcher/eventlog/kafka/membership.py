@@ -1,7 +1,6 @@
 """Membership on Kafka: a consumer group of the journal's topic, whose partitions are the slots. Nothing is consumed."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping
@@ -23,7 +22,6 @@ logger = logging.getLogger(__name__)
 
 FIRST_SECONDS: Final = 10.0
 PROOF_SECONDS: Final = 1.0
-ANSWER_SECONDS: Final = 3.0
 REJOIN_SECONDS: Final = 1.0
 POLL_MS: Final = 1_000
 
@@ -49,7 +47,8 @@ class KafkaMembership:
         self._idle = False
         self._dealing = False
         """Between two dealings."""
-        self._asking = asyncio.Lock()
+        self._question: asyncio.Task[None] | None = None
+        """A commit that is under way; it has no time limit, for it goes on behind the back of who gives up on it."""
         self._keeper: Keeper
         self._dealt = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -109,6 +108,7 @@ class KafkaMembership:
 
     async def _leave(self) -> None:
         consumer, self._consumer = self._consumer, None
+        await self._answered(0.0)
         if consumer is not None:
             await stop(consumer)
 
@@ -134,14 +134,14 @@ class KafkaMembership:
         self._dealing = True
         self._owners.forget()
         await self._suspend()
-        await self._answered()
+        await self._answered(self._session / 4)
 
-    async def _answered(self) -> None:
+    async def _answered(self, seconds: float) -> None:
         """No question is under way: the refusal of one that came in between would make the client join once more,
         which makes the others join, and so on for ever."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._session / 4), self._asking:
-                pass
+        if self._question is not None:
+            await asyncio.wait([self._question], timeout=seconds)
+            self._question.cancel()
 
     def assigned(self, consumer: AIOKafkaConsumer, places: set[Assigned]) -> None:
         if consumer is not self._consumer and self._consumer is not None:
@@ -181,15 +181,22 @@ class KafkaMembership:
 
     async def _prove(self) -> None:
         """A commit is refused to who is no member any more. Raises LogUnavailable."""
+        await self._ask()
+        if not self._proof.holds():  # the answer was long in coming: while the brokers were away, say
+            await self._ask()
+
+    async def _ask(self) -> None:
         consumer = self._consumer
         if consumer is None or self._dealing or not (places := consumer.assignment()):
             return
         asked = self._proof.asked()
-        try:
-            async with self._asking, asyncio.timeout(ANSWER_SECONDS):
-                await consumer.commit({min(places): 0})
-        except (KafkaError, TimeoutError, OSError) as problem:
-            raise away(problem) from None
+        self._question = question = asyncio.create_task(consumer.commit({min(places): 0}))
+        await asyncio.wait([question])
+        if question.cancelled():
+            return
+        if isinstance(problem := question.exception(), (KafkaError, TimeoutError, OSError)):
+            raise away(problem)
+        question.result()
         self._proof.given(asked)
 
 
