@@ -24,6 +24,8 @@ class Insistence:
         self._stop = stop
         self._tally = tally
         self._first_pause = first_pause
+        self._waiting: dict[object, str] = {}
+        """Why, of everybody who waits now."""
 
     @property
     def stopped(self) -> bool:
@@ -31,18 +33,18 @@ class Insistence:
 
     async def on(self, action: Callable[[], Awaitable[T]]) -> T:
         """What the action gives, however often it takes. Raises Stopped when it fails and we are to end."""
-        pause = self._first_pause
-        while True:
-            try:
-                result = await action()
-            except LogUnavailable as problem:
-                self._tally.waiting_for = str(problem)
+        pause, me = self._first_pause, object()
+        try:
+            while True:
+                try:
+                    return await action()
+                except LogUnavailable as problem:
+                    self._waits(me, str(problem))
                 if await self.sleep(pause):
-                    raise Stopped from None
+                    raise Stopped
                 pause = min(pause * 2, LONGEST_PAUSE)
-            else:
-                self._tally.waiting_for = ""
-                return result
+        finally:
+            self._waits(me, "")
 
     async def sleep(self, seconds: float) -> bool:
         """Whether we are to end."""
@@ -51,3 +53,9 @@ class Insistence:
         except TimeoutError:
             return False
         return True
+
+    def _waits(self, who: object, why: str) -> None:
+        self._waiting.pop(who, None)
+        if why:
+            self._waiting[who] = why
+        self._tally.waiting_for = next(iter(self._waiting.values()), "")

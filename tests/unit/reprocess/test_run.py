@@ -223,9 +223,23 @@ async def test_stopped_while_a_log_is_away_it_ends() -> None:
     both = Both(chance=1.0)
     await both.fill(rows(3))
     asyncio.get_running_loop().call_later(0.05, both.stop.set)
-    done, tally = await both.copy()
+    done, _ = await both.copy()
     assert not done
-    assert tally.waiting_for == "moody"
+
+
+async def test_what_is_waited_for_can_be_seen_until_it_comes() -> None:
+    tally, answers = Tally(), iter((LogUnavailable("gone"), None))
+    insistence = Insistence(asyncio.Event(), tally, 0.01)
+
+    async def action() -> str:
+        problem = next(answers)
+        if problem is not None:
+            raise problem
+        assert tally.waiting_for == "gone"
+        return "here"
+
+    assert await insistence.on(action) == "here"
+    assert tally.waiting_for == ""
 
 
 async def test_a_topic_that_was_made_anew_is_copied_from_its_start() -> None:
