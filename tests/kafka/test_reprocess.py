@@ -243,6 +243,7 @@ async def test_stopped_it_ends_at_once_and_repeats_nothing(move: Move) -> None:
     assert sorted(await move.names()) == sorted(f"{number}" for number in range(8000))
 
 
+@pytest.mark.timeout(150)
 async def test_a_broker_that_dies_meanwhile_costs_time_and_nothing_else(
     fragile: KafkaBroker, topic_prefix: str, tmp_path: Path
 ) -> None:
@@ -253,7 +254,7 @@ async def test_a_broker_that_dies_meanwhile_costs_time_and_nothing_else(
     await asyncio.to_thread(fragile.kill9)
     assert process.returncode is None
     await asyncio.to_thread(fragile.start)
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    said, _ = await asyncio.wait_for(process.communicate(), 100)
     assert process.returncode == 0, said.decode()
     assert set(await move.names()) == {f"{number}" for number in range(8000)}
 
