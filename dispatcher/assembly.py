@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 from dispatcher_sdk.models import AnyEvent
 
@@ -11,6 +12,7 @@ from dispatcher.eventlog.follow import Follower
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
+from dispatcher.hooks.options import GivenOptions
 from dispatcher.hooks.types import HookContext, ObjectStore
 from dispatcher.metrics import Metrics
 from dispatcher.publish.children import CopyStream, Inserts
@@ -51,6 +53,9 @@ class Assembly:
             builtins=[BuiltinHooks()],
             packages=packages,
             required=settings.hooks_required,
+            disabled=settings.hooks_disabled,
+            folder=Path(settings.hooks_dir) if settings.hooks_dir else None,
+            options=GivenOptions.of(settings.hook_variables, settings.hooks_options),
         )
 
     async def make_topics(self, events: EventLog) -> None:

@@ -5,12 +5,13 @@ distribution (a pytest plugin): a test that names it gets a running server.
 """
 
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
+import yaml
 
 from dispatcher.app import Dispatcher
 from dispatcher.hooks.packages import package_name
@@ -21,6 +22,7 @@ class LocalDispatcher:
     """`async with LocalDispatcher(folder) as server:` then `server.url`.
 
     folder: where it may keep files while it runs. hooks: hook packages (modules or objects), all of which must load.
+    hook_options: options of packages by name, as in `{"my_hooks": {"limit": 3}}`.
     Further keywords are settings by their attribute names: `lease_seconds=2`, or
     `kafka_endpoint="localhost:9092", kafka_topic_prefix="mine"` for a log on Kafka. Raises StartupError.
     """
@@ -30,6 +32,7 @@ class LocalDispatcher:
         folder: Path,
         *,
         hooks: Sequence[object] = (),
+        hook_options: Mapping[str, Mapping[str, object]] | None = None,
         clock: Callable[[], float] = time.time,
         **settings: Any,
     ) -> None:
@@ -40,6 +43,7 @@ class LocalDispatcher:
             "store": "memory:",
             "parser_workers": 1,
             "drain_seconds": 1,
+            "hooks_options": yaml.safe_dump({name: dict(options) for name, options in (hook_options or {}).items()}),
         }
         required = tuple(package_name(package) for package in hooks)
         self._server = Dispatcher(

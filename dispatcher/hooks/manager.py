@@ -5,14 +5,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final
 
 import pluggy
 
 from dispatcher.errors import StartupError
-from dispatcher.hooks import objects, specs
+from dispatcher.hooks import objects, specs, versions
 from dispatcher.hooks.checks import Refused, hooks_of
-from dispatcher.hooks.packages import Candidate, HookPackage, given, installed
+from dispatcher.hooks.options import GivenOptions, declared, shown
+from dispatcher.hooks.packages import Candidate, HookPackage, given, in_folder, installed
 from dispatcher.hooks.types import (
     EventEnricher,
     EventFilter,
@@ -39,6 +41,9 @@ class HookManager:
     builtins: objects that make up the server itself; they run first and must load.
     packages: modules or objects given by hand, after the installed ones.
     required: names of packages without which the server does not start.
+    disabled: names of packages that are not loaded.
+    folder: each Python file in it is a package; they come after the installed ones.
+    options: what the operator has set for packages.
     entry_points: the installed packages; None = those of group `dispatcher.hooks` in this Python.
 
     Packages run in the order in which they were loaded; pluggy's `tryfirst` goes before all others and
@@ -52,12 +57,18 @@ class HookManager:
         builtins: Sequence[object] = (),
         packages: Sequence[object] = (),
         required: Collection[str] = (),
+        disabled: Collection[str] = (),
+        folder: Path | None = None,
+        options: GivenOptions | None = None,
         entry_points: Iterable[EntryPoint] | None = None,
     ) -> None:
         self._context = context
         self._builtins = builtins
         self._given = packages
         self._required = required
+        self._disabled = disabled
+        self._folder = folder
+        self._options = options or GivenOptions()
         self._entry_points = entry_points
         self._pluggy = pluggy.PluginManager(specs.PROJECT)
         self._pluggy.add_hookspecs(specs)
@@ -73,7 +84,9 @@ class HookManager:
 
     def load(self) -> None:
         """Load everything; call once. Raises StartupError when a required package does not load."""
-        candidates = self._candidates()
+        everyone = self._candidates()
+        self._check_names(everyone)
+        candidates = [item for item in everyone if not item.package.disabled]
         for item in candidates:
             self._attempt(item, lambda item: self._import(item, candidates))
         for item in reversed(candidates):  # pluggy calls what was registered last first
@@ -82,16 +95,30 @@ class HookManager:
         for item in candidates:
             if item.plugin is not None:
                 self._attempt(item, self._collect)
-        self.packages = [item.package for item in candidates]
+        self.packages = [item.package for item in everyone]
         self._check_required(candidates)
         self._hand_out(self._in_order())
 
     def _candidates(self) -> list[Candidate]:
         return [
             *(given(plugin, builtin=True) for plugin in self._builtins),
-            *installed(self._entry_points),
-            *(given(plugin) for plugin in self._given),
+            *map(self._unless_disabled, installed(self._entry_points)),
+            *map(self._unless_disabled, in_folder(self._folder) if self._folder else ()),
+            *(self._unless_disabled(given(plugin)) for plugin in self._given),
         ]
+
+    def _unless_disabled(self, item: Candidate) -> Candidate:
+        item.package = replace(item.package, disabled=item.package.name in self._disabled)
+        return item
+
+    def _check_names(self, candidates: Sequence[Candidate]) -> None:
+        """What the operator says of packages that are not there would have no effect. Raises StartupError."""
+        names = [item.package.name for item in candidates if not item.builtin]
+        wrong = [f"DISPATCHER_HOOKS_DISABLED: there is no {name}" for name in self._disabled if name not in names]
+        wrong += [f"{name} is required and disabled" for name in self._required if name in self._disabled]
+        wrong += self._options.strangers(names)
+        if wrong:
+            raise StartupError("; ".join(wrong))
 
     def _attempt(self, item: Candidate, step: Callable[[Candidate], None]) -> None:
         """One package's mistake, whatever it is, stays its own."""
@@ -111,20 +138,26 @@ class HookManager:
         _log.error("hook package %s is skipped: %s", item.package.name, error, exc_info=trace, extra=fields)
 
     def _import(self, item: Candidate, others: Sequence[Candidate]) -> None:
+        versions.check(item.needs, None)
         plugin = item.load()
+        versions.check("", plugin)
         hooks = hooks_of(plugin)
         for other in others:
             if other.plugin is plugin:
                 raise Refused(f"is the same as {other.package.name}, which is loaded already")
             if other.plugin is not None and other.package.name == item.package.name:
                 raise Refused("another hook package of this name is loaded already")
+        names = [other.package.name for other in others if not other.builtin]
+        item.options = self._options.read(item.package.name, names, declared(plugin))
         item.plugin = plugin
-        item.package = replace(item.package, hooks=hooks)
+        version = item.package.version or str(getattr(plugin, "__version__", ""))
+        item.package = replace(item.package, hooks=hooks, version=version, options=shown(item.options))
 
     def _collect(self, item: Candidate) -> None:
         """Call the hooks of one package; all that it returns is taken, or nothing."""
+        context = replace(self._context, options=item.options)
         returned = {
-            impl: _READERS[hook](impl.function(*[self._context for _ in impl.argnames]))
+            impl: _READERS[hook](impl.function(*[context for _ in impl.argnames]))
             for hook, impl in self._calls()
             if impl.plugin is item.plugin
         }

@@ -219,6 +219,8 @@ class HookContext:
     settings: Mapping[str, Any] = field(default_factory=dict)
     services: Mapping[str, Any] = field(default_factory=dict)
     """Live objects of this server that built-ins need (deletions, sources); names are not a public promise."""
+    options: Any = None
+    """What the operator has set for this package: an instance of its `Options`; None when it declares none."""
 
 
 Filters = Iterable[Filter]

@@ -14,6 +14,9 @@ from dispatcher.settings.table import PREFIX, Settings, about, env_name
 _SERVICE_LINK = re.compile(r"DISPATCHER_(SERVICE_(HOST|PORT)(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 """What Kubernetes sets in every pod beside a service called `dispatcher`; not ours, and no mistake."""
 
+HOOK_PREFIX = "DISPATCHER_HOOK_"
+"""Variables of hook packages, which say themselves what they mean."""
+
 _CLIENTS = "DISPATCHER_URL"
 """Where clients on the same machine find a server: theirs, not the server's."""
 
@@ -51,7 +54,8 @@ def load(environ: Mapping[str, str]) -> Loaded:
             origins[attribute] = given.variable
             _convert(given, attribute, values, problems)
     settings = _validated(values, origins, problems)
-    return Loaded(settings, origins, tuple(warnings))
+    hooks = {name: value for name, value in environ.items() if name.startswith(HOOK_PREFIX) and value}
+    return Loaded(settings.with_hook_variables(hooks), origins, tuple(warnings))
 
 
 def _given(environ: Mapping[str, str]) -> Iterator[_Given]:
@@ -68,7 +72,7 @@ def _given(environ: Mapping[str, str]) -> Iterator[_Given]:
 
 
 def _belongs_to_others(variable: str) -> bool:
-    return variable == _CLIENTS or _SERVICE_LINK.fullmatch(variable) is not None
+    return variable == _CLIENTS or variable.startswith(HOOK_PREFIX) or _SERVICE_LINK.fullmatch(variable) is not None
 
 
 def _homes() -> dict[str, str]:

@@ -1,9 +1,10 @@
 """The one table of settings: an attribute `data_dir` is the variable `DISPATCHER_DATA_DIR`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from dispatcher.settings.kinds import (
     About,
@@ -219,6 +220,18 @@ class Settings(BaseModel):
     hooks_required: Annotated[
         Names, About("Hook packages, with commas between, without which the server does not start.")
     ] = ()
+    hooks_disabled: Annotated[Names, About("Hook packages, with commas between, that are not loaded.")] = ()
+    hooks_dir: Annotated[
+        str, About("Folder in which each Python file is a hook package; empty means that there is none.")
+    ] = ""
+    hooks_options: Annotated[
+        str,
+        About(
+            "YAML text of the options of hook packages: their names, and below each its options. A variable "
+            "DISPATCHER_HOOK_<PACKAGE>_<OPTION> says the same for one option and comes first.",
+            hides=True,
+        ),
+    ] = ""
     drain_seconds: Annotated[
         float,
         Field(ge=0, allow_inf_nan=False),
@@ -232,6 +245,19 @@ class Settings(BaseModel):
         Literal["text", "json"],
         About("How log lines look: text for people, json for machines.", ("DISPATCHER_LOG_PRETTY", "bed.log_pretty")),
     ] = "text"
+
+    _hook_variables: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def hook_variables(self) -> Mapping[str, str]:
+        """The variables DISPATCHER_HOOK_<PACKAGE>_<OPTION>, by their full names; only packages know what they mean."""
+        return self._hook_variables
+
+    def with_hook_variables(self, variables: Mapping[str, str]) -> Self:
+        """The same settings with these variables for hook packages."""
+        copy = self.model_copy()
+        copy._hook_variables = dict(variables)
+        return copy
 
     @property
     def host(self) -> str:
