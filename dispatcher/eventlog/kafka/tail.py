@@ -86,7 +86,9 @@ class KafkaTail:
         return NEVER if oldest == NEVER else self._clock() - (time.time() - oldest)
 
     def silence(self) -> float | None:
-        """Seconds since any broker answered, with records or without; None when nothing is followed."""
+        """Seconds since any broker answered, with records or without; None when nobody waits for that."""
+        if not self._polling.locked():
+            return None
         answers = [self._consumer.last_poll_timestamp(Assigned(*partition)) or 0 for partition in self._given]
         return max(time.time() - max(max(answers) / 1000, self._aimed_at), 0.0) if answers else None
 

@@ -1,7 +1,6 @@
 """Appends: small groups share the producer's batches, bulk makes batches of its own."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,14 +9,18 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     BrokerResponseError,
     InvalidTimestampError,
+    LeaderNotAvailableError,
     MessageSizeTooLargeError,
+    NotLeaderForPartitionError,
     RecordTooLargeError,
+    RequestTimedOutError,
 )
 
 from dispatcher.eventlog.base import Append, LogUnavailable, RecordTooLarge, TopicPartition, UnknownTopic
 from dispatcher.eventlog.kafka.clients import METADATA_MS, Failures, away, started, stop
 from dispatcher.eventlog.kafka.connection import Connection
 from dispatcher.eventlog.kafka.records import Headers, headers_of
+from dispatcher.eventlog.kafka.silence import Silence
 from dispatcher.eventlog.partitioning import partition_of
 from dispatcher.eventlog.room import Room
 
@@ -30,6 +33,8 @@ OVERHEAD = 256
 SECONDS = 10.0
 
 TooLarge = (MessageSizeTooLargeError, RecordTooLargeError)
+Unheard = (RequestTimedOutError, NotLeaderForPartitionError, LeaderNotAvailableError)
+"""The client says these by itself, too, when it has heard nothing."""
 
 
 def record_limit(message_max_bytes: int) -> int:
@@ -85,7 +90,7 @@ class Writer:
         self._compression = compression
         self._seconds = seconds
         self._known: dict[str, int] = {}
-        self._waiting_since: float | None = None
+        self._silence = Silence()
         self._producer: AIOKafkaProducer
 
     async def start(self) -> None:
@@ -107,8 +112,8 @@ class Writer:
         await stop(self._producer)
 
     def silence(self) -> float | None:
-        """Seconds for which records have waited without a single answer; None when none does."""
-        return None if self._waiting_since is None else time.monotonic() - self._waiting_since
+        """Seconds for which records have waited without a single answer; None when none is on its way now."""
+        return self._silence.seconds
 
     async def append(self, items: Sequence[Append]) -> list[Exception | None]:
         """See base.EventLog: what has no answer within `seconds` counts as not written, though it may yet be."""
@@ -152,10 +157,11 @@ class Writer:
     async def _acknowledged(self, groups: Groups, hand_over: Callable[[Groups, Sent], Awaitable[None]]) -> Sent:
         """Everything handed to the producer and, as far as time allows, answered by the brokers."""
         sent: Sent = {}
+        if not groups:
+            return sent
         weight = sum(row.weight for rows in groups.values() for row in rows)
         holds = False
-        if groups and self._waiting_since is None:
-            self._waiting_since = time.monotonic()
+        self._silence.asked()
         try:
             async with asyncio.timeout(self._seconds):
                 await self._room.take(weight)
@@ -168,11 +174,14 @@ class Writer:
         except Failures as problem:
             _fail(groups.values(), problem, sent)
         finally:
-            if holds:
-                _when_all_done(set(sent.values()), lambda: self._room.give(weight))
-        if any(map(_is_answer, sent.values())):
-            self._waiting_since = None
+            futures = set(sent.values())
+            _when_all_done(futures, lambda: self._over(futures, weight if holds else 0))
         return sent
+
+    def _over(self, futures: "set[asyncio.Future[Any]]", weight: int) -> None:
+        """Of one append nothing is on its way any more; its caller may have gone long ago."""
+        self._room.give(weight)
+        self._silence.over(answered=any(map(_is_answer, futures)))
 
     async def _hand_over(self, groups: Groups, sent: Sent) -> None:
         bulk = {partition: rows for partition, rows in groups.items() if _is_bulk(rows)}
@@ -231,7 +240,10 @@ class Writer:
 
 def _is_answer(future: "asyncio.Future[Any]") -> bool:
     """A broker said something, be it no."""
-    return future.done() and isinstance(future.exception(), BrokerResponseError | None)
+    if future.cancelled():
+        return False
+    problem = future.exception()
+    return problem is None or (isinstance(problem, BrokerResponseError) and not isinstance(problem, Unheard))
 
 
 def _is_bulk(rows: Sequence[Row]) -> bool:
