@@ -14,6 +14,7 @@ from dispatcher.hooks import Header, HookContext, StreamId, Subscription, Upload
 from dispatcher.hooks import types as hook_types
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
+from dispatcher.hooks.options import GivenOptions
 from dispatcher.hooks.specs import HOOKS
 from dispatcher.publish.deletes import Deletions
 from dispatcher.publish.sources import Sources
@@ -28,12 +29,16 @@ CONTEXT = HookContext(services={"clock": lambda: 0.0, "sources": Sources(), "del
 
 @pytest.fixture
 def load(monkeypatch):
-    def load(heading, **settings):
+    def load(heading, options=None, **settings):
         module = types.ModuleType("documented_hooks")
         monkeypatch.setitem(sys.modules, module.__name__, module)
         exec(compile(EXAMPLES[heading], f"hooks.md, {heading}", "exec"), module.__dict__)
         manager = HookManager(
-            replace(CONTEXT, settings=settings), builtins=[BuiltinHooks()], packages=[module], entry_points=()
+            replace(CONTEXT, settings=settings),
+            builtins=[BuiltinHooks()],
+            packages=[module],
+            entry_points=(),
+            options=GivenOptions(tree={module.__name__: options} if options else {}),
         )
         manager.load()
         assert [package.error for package in manager.packages] == ["", ""]
@@ -74,6 +79,13 @@ def test_every_filter_of_the_server_is_listed_in_its_order():
     own = [rule.name for rule in (*manager.header_filters, *manager.event_filters)]
     listed = re.findall(r"^\| `(\w+)` \|", PAGE.partition("### The filters of the server")[2], re.M)
     assert list(dict.fromkeys(own)) == listed
+
+
+def test_example_typed_options(load):
+    for options, welcome in (({}, 5), ({"deepest": 3}, 3)):
+        rules = load("typed options", options).header_filters
+        assert first_rejection(rules, Header(depth=welcome), asked()) is None
+        assert first_rejection(rules, Header(depth=welcome + 1), asked()) == "NotTooDeep-deep"
 
 
 def test_example_headerfilter(load):
