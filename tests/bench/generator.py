@@ -10,7 +10,7 @@ READY = "READY"
 
 
 class Generator:
-    """`with Generator("load", ...) as generator:` runs `tests.bench.load`. It says READY, then answers each question."""
+    """`with Generator("load", ...) as generator:` runs `tests.bench.load`. It says READY, then answers questions."""
 
     def __init__(self, module: str, *arguments: str) -> None:
         self._module = module

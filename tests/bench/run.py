@@ -14,10 +14,10 @@ from types import ModuleType
 
 from rich.console import Console
 
-from tests.bench import rows
+from tests.bench import flat, rows
 from tests.kafka.jars import Unavailable
 
-MEASUREMENTS: dict[str, ModuleType] = {"rows": rows}
+MEASUREMENTS: dict[str, ModuleType] = {"rows": rows, "flat": flat}
 
 
 def parser_of() -> argparse.ArgumentParser:

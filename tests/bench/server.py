@@ -31,6 +31,11 @@ class Server:
             **settings,
         }
 
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+        return f"127.0.0.1:{self.port}"
+
     def __enter__(self) -> Self:
         command = Path(sys.executable).with_name("dispatcher")
         log = Path(self._folder.name, "server.log").open("wb")

@@ -1,8 +1,8 @@
 """A process between servers and their broker that counts bytes by kind of request, as Kafka frames them.
 
-`python -m tests.bench.wiretap BROKER_PORT` prints its own port, then the counts so far for each line on stdin. A frame is
-its length in four bytes and so many more; a request names its kind in the next two, and replies come in order. What is
-counted are whole frames as they went over the wire, packed as they were.
+`python -m tests.bench.wiretap BROKER_PORT` prints its own port, then the counts so far for each line on stdin. A frame
+is its length in four bytes and so many more; a request names its kind in the next two, and replies come in order. What
+is counted are whole frames as they went over the wire, packed as they were.
 """
 
 import asyncio

@@ -1,7 +1,8 @@
 """What the original in Go does on the same kind of machine, and our goal (the project's performance notes).
 
-CPU is server CPU per operation in microseconds; rates are operations per second. The original ran on Kafka, Redis and S3,
-whose CPU is in `original_all_us` beside its own. Our goal is for the embedded log; on Kafka an event may cost KAFKA_US more.
+CPU is server CPU per operation in microseconds; rates are operations per second. The original ran on Kafka, Redis and
+S3, whose CPU is in `original_all_us` beside its own. Our goal is for the embedded log; on Kafka an event may cost
+KAFKA_US more.
 """
 
 from typing import NamedTuple

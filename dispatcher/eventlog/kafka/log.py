@@ -9,11 +9,12 @@ from contextlib import AsyncExitStack
 from dispatcher.errors import StartupError
 from dispatcher.eventlog.base import Append, Chunk, LogUnavailable, TopicPartition, TopicSpec
 from dispatcher.eventlog.kafka.administration import Administration
+from dispatcher.eventlog.kafka.ahead import Run
 from dispatcher.eventlog.kafka.bounds import Bounds
 from dispatcher.eventlog.kafka.catalog import LOOK_SECONDS, Catalog
 from dispatcher.eventlog.kafka.clients import named, open_consumer
 from dispatcher.eventlog.kafka.connection import Connection
-from dispatcher.eventlog.kafka.reading import OutOfRange, Readers, Run
+from dispatcher.eventlog.kafka.reading import OutOfRange, Readers
 from dispatcher.eventlog.kafka.tail import PARTITION_BYTES, ROUND_BYTES, KafkaTail
 from dispatcher.eventlog.kafka.watchdog import Probe
 from dispatcher.eventlog.kafka.writing import SECONDS, Row, Writer, Written, record_limit

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import OrderedDict
-from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as Assigned
 from aiokafka.errors import OffsetOutOfRangeError
 
 from dispatcher.eventlog.base import Record, TopicPartition
+from dispatcher.eventlog.kafka.ahead import Ahead, Run
 from dispatcher.eventlog.kafka.clients import Failures, away, open_consumer, stop
 from dispatcher.eventlog.kafka.connection import Connection
 from dispatcher.eventlog.kafka.records import to_records
@@ -31,12 +31,6 @@ class OutOfRange(Exception):
     """Retention has taken the offset, or it was never given out."""
 
 
-class Run(NamedTuple):
-    records: list[Record]
-    next_offset: int
-    high_watermark: int
-
-
 class Readers:
     """Reads wait for a free consumer, first come, first served."""
 
@@ -46,6 +40,7 @@ class Readers:
         self._seconds = seconds
         self._all: list[_Reader] = []
         self._free: asyncio.Queue[_Reader] = asyncio.Queue()
+        self._ahead = Ahead()
 
     async def start(self) -> None:
         """Raises LogUnavailable."""
@@ -66,6 +61,12 @@ class Readers:
 
     async def read(self, partition: TopicPartition, offset: int, max_bytes: int) -> Run:
         """From an existing partition. Raises OutOfRange, LogUnavailable."""
+        run = self._ahead.take(partition, offset)
+        if run is None:
+            run = await self._fetch(partition, offset, max_bytes + self._ahead.room(partition, offset))
+        return self._ahead.split(partition, run, len(fitting(run.records, 0, max_bytes)))
+
+    async def _fetch(self, partition: TopicPartition, offset: int, max_bytes: int) -> Run:
         try:
             async with asyncio.timeout(self._seconds):
                 reader = await self._free.get()
