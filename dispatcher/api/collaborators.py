@@ -19,6 +19,9 @@ class Batch(Protocol):
 
     @property
     def info(self) -> FetchInfo: ...
+    def drop_events(self) -> None:
+        """Free the bytes of the events: nobody will ask for them again, but what becomes of them is open."""
+
     def delivered(self) -> None:
         """The reply was written completely."""
 
@@ -59,7 +62,7 @@ class Peers(Protocol):
 
     @property
     def url(self) -> str:
-        """Ours, as the others know it."""
+        """Ours, as the others know it; empty when there are none."""
         ...
 
     async def owners(self) -> Mapping[int, str]:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
 
 from aiohttp import hdrs, web
 from dispatcher_sdk.models import FetchInfo, decode
@@ -14,13 +13,10 @@ from dispatcher.api.dialects import FetchRequest, parse_fetch
 from dispatcher.api.forwarding import Forwarding
 from dispatcher.api.handed import HandedBatches
 from dispatcher.api.options import ApiOptions
-from dispatcher.api.peers import BATCH, FORWARDED, forwarded_by
-from dispatcher.api.replies import JSON, send, to_json
+from dispatcher.api.peers import BATCH, FORWARDED, echo, forwarded_by
+from dispatcher.api.replies import JSON, PIECE_BYTES, send, to_json
 from dispatcher.avro import encode_bulk
 from dispatcher.errors import NotServedHere
-
-PIECE_BYTES: Final = 256 * 1024
-"""A reply above this size is written in pieces: joined whole it would be in memory twice."""
 
 
 class FetchRoutes:
@@ -62,8 +58,7 @@ class FetchRoutes:
         try:
             return await self._here(request, wanted, wanted.deadline)
         except NotServedHere as elsewhere:
-            left = wanted.deadline - (asyncio.get_running_loop().time() - began)
-            return await self._elsewhere(request, wanted, elsewhere.slot, left)
+            return await self._elsewhere(request, wanted, elsewhere.slot, began)
 
     async def _here(self, request: web.Request, wanted: FetchRequest, deadline: float) -> web.StreamResponse:
         batch = await self._poll(wanted, deadline)
@@ -77,10 +72,10 @@ class FetchRoutes:
         return response
 
     async def _elsewhere(
-        self, request: web.Request, wanted: FetchRequest, slot: int, left: float
+        self, request: web.Request, wanted: FetchRequest, slot: int, began: float
     ) -> web.StreamResponse:
         response = await self._forwarding.fetch(
-            request, wanted, slot, left, lambda seconds: self._here(request, wanted, seconds)
+            request, slot, began, wanted.deadline, lambda seconds: self._here(request, wanted, seconds)
         )
         if response is not None:
             return response
@@ -90,21 +85,14 @@ class FetchRoutes:
     async def _for_another(self, request: web.Request, wanted: FetchRequest) -> web.StreamResponse:
         """A dispatcher asks for its client. What has events is done when it says so. Raises NotServedHere."""
         name, deadline = forwarded_by(request, wanted.deadline)
-        batch = await self._poll(wanted, deadline)
-        try:
+        with self._handed.under_way(name, leased=wanted.subscription.leases) as parcel:
+            batch = await self._poll(wanted, deadline)
+            parcel.fill(batch)
             content_type, pieces = render(wanted, batch)
-            held = bool(name and batch.events)
-            response = await send(
-                request, content_type, pieces, self._send_timeout, headers={BATCH: name} if held else {}
-            )
-        except BaseException:
-            batch.give_back()
-            raise
-        if held:
-            self._handed.keep(name, batch, leased=wanted.subscription.leases)
-        else:
-            batch.delivered()
-        return response
+            headers = echo(request)
+            if name and batch.events:
+                headers[BATCH] = name
+            return await send(request, content_type, pieces, self._send_timeout, headers=headers)
 
     async def _poll(self, wanted: FetchRequest, deadline: float) -> Batch:
         return await self._delivery.poll(
@@ -121,6 +109,9 @@ class Nothing:
 
     events: Sequence[bytes] = ()
     info = FetchInfo(ready=False)
+
+    def drop_events(self) -> None:
+        pass
 
     def delivered(self) -> None:
         pass
@@ -143,7 +134,7 @@ def render(wanted: FetchRequest, batch: Batch) -> tuple[str, Sequence[bytes]]:
 
 
 def joined(opening: bytes, events: Sequence[bytes], closing: bytes) -> Sequence[bytes]:
-    """One piece, or several of about PIECE_BYTES when there is much."""
+    """One piece, or several of about PIECE_BYTES when there is much: joined whole it would be in memory twice."""
     if sum(map(len, events)) <= PIECE_BYTES:
         return (opening + b",".join(events) + closing,)
     return tuple(_pieces(opening, events, closing))

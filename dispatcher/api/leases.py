@@ -6,7 +6,7 @@ from aiohttp import web
 
 from dispatcher.api.collaborators import Delivery
 from dispatcher.api.params import Query, bad_parameter
-from dispatcher.api.peers import FORWARDED, PeerClient, Unanswered
+from dispatcher.api.peers import FORWARDED, PeerClient, Unanswered, echo
 from dispatcher.api.replies import json_reply
 from dispatcher.errors import NotFound, NotServedHere
 
@@ -35,7 +35,7 @@ class LeaseRoutes:
             await self._delivery.release(token, float(after))
         except NotServedHere as elsewhere:
             return await self._elsewhere(request, elsewhere)
-        return json_reply(_RELEASED)
+        return json_reply(_RELEASED, echo(request))
 
     async def _elsewhere(self, request: web.Request, elsewhere: NotServedHere) -> web.Response:
         """Only who serves the subscriber knows its leases. Raises NotServedHere when nobody does: ask again."""

@@ -27,6 +27,11 @@ class ApiOptions:
     """A reply of which the client takes no byte for this long is given up; its events go to somebody else."""
     hold_seconds: float = 90.0
     """How long another dispatcher has to say what became of a reply that it forwarded; above `send_timeout`."""
+    grace_seconds: float = 3.0
+    """Slots change hands within a second or so: that is worth a wait even to a poll that does not wait for events."""
+    late_seconds: float = 4.0
+    """How long after that another dispatcher may take to answer: clients of the original hang up 5 s after their
+    deadline."""
     spool_dir: Path | None = None
     """Where large bodies wait on disk; None = the system's folder for temporary files."""
     async_ack: bool = False

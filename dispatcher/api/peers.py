@@ -13,30 +13,32 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     TCPConnector,
     hdrs,
     web,
 )
+from yarl import URL
 
 from dispatcher.api.collaborators import Peers
 from dispatcher.api.replies import ERROR_HEADERS
-from dispatcher.errors import NOT_HERE
+from dispatcher.errors import NOT_HERE, Unavailable
+from dispatcher.eventlog.base import SLOTS
 from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 FORWARDED: Final = "X-Dispatcher-Forwarded"
-"""Set on what a dispatcher asks another one: it is never forwarded again."""
+"""Set on what a dispatcher asks another one: it is never forwarded again. And on the answer: it is a dispatcher's."""
 DEADLINE: Final = "X-Dispatcher-Deadline"
 """Seconds that are left of a forwarded poll's deadline."""
 BATCH: Final = "X-Dispatcher-Batch"
 """Name of the batch that a forwarded poll brings: what became of it is told under this name."""
 CONNECT_SECONDS: Final = 3.0
 ANSWER_SECONDS: Final = 20.0
+DEAL_PAUSE: Final = 0.25
 _NAME: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
-TELL_PAUSES: Final = (0.0, 0.2, 1.0, 3.0)
-CLOSE_SECONDS: Final = 5.0
 
 
 class NoPeers:
@@ -53,7 +55,7 @@ class Unanswered(Exception):
 
 
 class Unreached(Unanswered):
-    """It was not even asked."""
+    """No dispatcher was even asked."""
 
 
 class PeerReply(NamedTuple):
@@ -75,13 +77,13 @@ class PeerReply(NamedTuple):
 
 
 class PeerClient:
-    """Asks and tells."""
+    """Knows them and asks them. `grace`: seconds that slots may take to change hands."""
 
-    def __init__(self, peers: Peers, metrics: Metrics) -> None:
+    def __init__(self, peers: Peers, metrics: Metrics, grace: float) -> None:
         self._peers = peers
+        self._grace = grace
         self._outcomes = metrics.forwarded
         self._session: ClientSession | None = None
-        self._telling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._session = ClientSession(
@@ -92,10 +94,6 @@ class PeerClient:
         )
 
     async def close(self) -> None:
-        if self._telling:
-            await asyncio.wait(self._telling, timeout=CLOSE_SECONDS)
-        for task in self._telling:
-            task.cancel()
         if self._session is not None:
             await self._session.close()
 
@@ -105,45 +103,69 @@ class PeerClient:
         return None if url == self._peers.url else url
 
     async def others(self) -> set[str]:
-        """URLs of all other dispatchers that serve anything. Raises LogUnavailable."""
-        return set((await self._peers.owners()).values()) - {self._peers.url}
+        """URLs of all other dispatchers. While slots change hands that is not known: waits a moment for it.
+
+        Raises Unavailable, LogUnavailable.
+        """
+        if not self._peers.url:
+            return set()
+        late = asyncio.get_running_loop().time() + self._grace
+        while len(owners := await self._peers.owners()) < SLOTS:
+            if asyncio.get_running_loop().time() >= late:
+                raise Unavailable("not every subscriber is served by a dispatcher at the moment; try again")
+            await asyncio.sleep(DEAL_PAUSE)
+        return set(owners.values()) - {self._peers.url}
 
     async def ask(
-        self, url: str, request: web.Request, headers: Mapping[str, str], body: bytes | None = None, wait: float = 0.0
+        self,
+        url: str,
+        request: web.Request,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        wait: float = ANSWER_SECONDS,
     ) -> PeerReply:
-        """The same request of another dispatcher, which may take `wait` seconds for its answer. Raises Unanswered."""
+        """The same request of another dispatcher, which may take `wait` seconds to begin its answer, and to go on with
+        it. Raises Unanswered."""
         assert self._session is not None
-        timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=wait + ANSWER_SECONDS)
+        timeout = ClientTimeout(total=None, connect=CONNECT_SECONDS, sock_read=wait)
         sent = {**headers, FORWARDED: "1", hdrs.ACCEPT_ENCODING: "identity", hdrs.ACCEPT: _accept(request)}
+        outcome = "given up"
         try:
-            async with self._session.request(
-                request.method, url + request.path_qs, headers=sent, data=body, timeout=timeout, allow_redirects=False
-            ) as response:
+            whole = URL(url + request.path_qs, encoded=True)
+            async with (
+                asyncio.timeout(wait) as limit,
+                self._session.request(
+                    request.method, whole, headers=sent, data=body, timeout=timeout, allow_redirects=False
+                ) as response,
+            ):
+                limit.reschedule(None)
                 answer = await _read(response)
-        except (ClientError, OSError, TimeoutError) as problem:
+            outcome = "answered" if answer.here else "not served there"
+            return answer
+        except (Unanswered, ClientError, OSError, TimeoutError, ValueError) as problem:
+            outcome = "unreachable"
             log.warning("%s does not answer: %s", url, problem or type(problem).__name__, extra={"action": "forward"})
-            self._outcomes.labels("unreachable").inc()
-            raise (Unreached if isinstance(problem, ClientConnectorError) else Unanswered) from None
-        self._outcomes.labels("answered" if answer.here else "not served there").inc()
-        return answer
+            raise (Unreached if isinstance(problem, _NOT_ASKED) else Unanswered) from None
+        finally:
+            self._outcomes.labels(outcome).inc()
 
-    def tell(self, url: str, batch: str, fate: str) -> None:
-        """What became of a batch; in the background, a few times if need be."""
-        task = asyncio.create_task(self._tell(f"{url}/api/v2/forwarded/{batch}/{fate}"))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
-
-    async def _tell(self, url: str) -> None:
+    async def say(self, url: str, path: str) -> bool:
+        """A word that needs no answer; whether it was heard."""
         assert self._session is not None
-        timeout = ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
-        for pause in TELL_PAUSES:
-            await asyncio.sleep(pause)
-            try:
-                async with self._session.post(url, headers={FORWARDED: "1"}, timeout=timeout):
-                    return
-            except (ClientError, OSError, TimeoutError):
-                continue
-        log.warning("could not be told: %s", url, extra={"action": "forward"})
+        timeout = ClientTimeout(total=ANSWER_SECONDS, connect=CONNECT_SECONDS)
+        try:
+            async with self._session.post(url + path, headers={FORWARDED: "1"}, timeout=timeout) as response:
+                return response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        except (ClientError, OSError, TimeoutError, ValueError):
+            return False
+
+
+_NOT_ASKED: Final = (Unreached, ClientConnectorError, ConnectionTimeoutError, ValueError)
+
+
+def echo(request: web.Request) -> dict[str, str]:
+    """Headers of the answer to another dispatcher: it sees that we are one, too."""
+    return {FORWARDED: "1"} if FORWARDED in request.headers else {}
 
 
 def forwarded_by(request: web.Request, deadline: float) -> tuple[str, float]:
@@ -161,11 +183,16 @@ def _accept(request: web.Request) -> str:
 
 
 async def _read(response: ClientResponse) -> PeerReply:
+    """Raises Unreached when that is no dispatcher: another server may have got the address of one that died."""
     headers = response.headers
+    body = await response.read()
+    failed = response.status >= HTTPStatus.BAD_REQUEST and b'"error_enum":' in body
+    if FORWARDED not in headers and not failed:
+        raise Unreached(f"status {response.status}, and not from a dispatcher")
     return PeerReply(
         response.status,
         headers.get(hdrs.CONTENT_TYPE, ""),
-        await response.read(),
+        body,
         here=NOT_HERE not in headers,
         held=BATCH in headers,
     )

@@ -12,6 +12,8 @@ from dispatcher.errors import DispatcherError
 
 JSON: Final = "application/json"
 LONGEST_DETAIL: Final = 2000
+PIECE_BYTES: Final = 256 * 1024
+"""A reply above this size is written in pieces: each must be taken in time, however long all of it takes."""
 ERROR_HEADERS: Final = {
     "Content-Type": "application/json; charset=utf-8",
     "X-Content-Type-Options": "nosniff",
@@ -19,8 +21,8 @@ ERROR_HEADERS: Final = {
 to_json = msgspec.json.Encoder().encode
 
 
-def json_reply(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type=JSON)
+def json_reply(body: bytes, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=body, content_type=JSON, headers=headers)
 
 
 def error_reply(status: int, title: str, detail: str, enum: str, headers: dict[str, str] | None = None) -> web.Response:
@@ -44,10 +46,18 @@ def _safe(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+def in_pieces(body: bytes) -> Sequence[bytes | memoryview]:
+    """Of about PIECE_BYTES, without a copy."""
+    if len(body) <= PIECE_BYTES:
+        return (body,)
+    view = memoryview(body)
+    return tuple(view[start : start + PIECE_BYTES] for start in range(0, len(view), PIECE_BYTES))
+
+
 async def send(
     request: web.Request,
     content_type: str,
-    pieces: Sequence[bytes],
+    pieces: Sequence[bytes | memoryview],
     stall_seconds: float,
     *,
     status: int = 200,
@@ -73,7 +83,7 @@ async def send(
     return response
 
 
-def _response(status: int, headers: Mapping[str, str], pieces: Sequence[bytes]) -> web.StreamResponse:
+def _response(status: int, headers: Mapping[str, str], pieces: Sequence[bytes | memoryview]) -> web.StreamResponse:
     if len(pieces) == 1:
         return web.Response(status=status, body=pieces[0], headers=headers)
     response = web.StreamResponse(status=status, headers=headers)
@@ -82,7 +92,7 @@ def _response(status: int, headers: Mapping[str, str], pieces: Sequence[bytes]) 
 
 
 async def _write(
-    request: web.Request, response: web.StreamResponse, pieces: Sequence[bytes], stall_seconds: float
+    request: web.Request, response: web.StreamResponse, pieces: Sequence[bytes | memoryview], stall_seconds: float
 ) -> None:
     if len(pieces) == 1:
         async with asyncio.timeout(stall_seconds):

@@ -18,6 +18,7 @@ from dispatcher.api.middleware import RequestMetrics, error_middleware
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.peers import NoPeers, PeerClient
 from dispatcher.api.simulate import SimulateRoutes
+from dispatcher.api.telling import Telling
 from dispatcher.metrics import Metrics
 
 LONGEST_LINE: Final = 64 * 1024
@@ -39,7 +40,9 @@ def build_app(
     """The whole HTTP API. Starts and closes nothing but its own leftovers: collaborators are open before it
     serves and are closed after it."""
     memory = Memory(options.bodies_memory_bytes)
-    others = PeerClient(peers or NoPeers(), metrics)
+    others = PeerClient(peers or NoPeers(), metrics, options.grace_seconds)
+    telling = Telling(others)
+    forwarding = Forwarding(others, telling, options)
     handed = HandedBatches(options.hold_seconds)
     events = EventRoutes(publisher, delivery, options, memory)
     app = web.Application(
@@ -55,7 +58,7 @@ def build_app(
     )
     app.add_routes(events.routes())
     app.add_routes(SimulateRoutes(delivery, options, memory, others).routes())
-    app.add_routes(FetchRoutes(delivery, options, Forwarding(others, options.send_timeout), handed).routes())
+    app.add_routes(FetchRoutes(delivery, options, forwarding, handed).routes())
     app.add_routes(LeaseRoutes(delivery, others).routes())
     app.add_routes(handed.routes())
     app.add_routes(streams_routes)
@@ -66,9 +69,14 @@ def build_app(
         yield
         handed.close()
         await events.close()
+        await telling.close()
         await others.close()
 
+    async def stop(_: web.Application) -> None:
+        forwarding.stop()
+
     app.cleanup_ctx.append(leftovers)
+    app.on_shutdown.append(stop)
     return app
 
 
@@ -90,10 +98,13 @@ def _about_routes(metrics: Metrics, options: ApiOptions) -> list[web.RouteDef]:
 
 
 class ProtocolLog(logging.LoggerAdapter[logging.Logger]):
-    """aiohttp logs a traceback for every request that is no HTTP; a scanner would fill the disk with them."""
+    """aiohttp logs a traceback for every request that is no HTTP, and for every client that takes nothing of its reply;
+    a scanner would fill the disk with them."""
 
     def exception(self, msg: object, *args: Any, exc_info: Any = True, **kwargs: Any) -> None:
         if isinstance(exc_info, HttpProcessingError):
             self.debug("not HTTP: %s", exc_info.message)
+        elif isinstance(exc_info, ConnectionError):
+            self.debug("connection lost: %s", exc_info)
         else:
             super().exception(msg, *args, exc_info=exc_info, **kwargs)

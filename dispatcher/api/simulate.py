@@ -9,7 +9,7 @@ from dispatcher_sdk.models import BinaryEvent, InvalidMessage, SimulatedConsumer
 from dispatcher.api.bodies import BodyReader, Memory
 from dispatcher.api.collaborators import Delivery
 from dispatcher.api.options import ApiOptions
-from dispatcher.api.peers import FORWARDED, PeerClient, Unanswered
+from dispatcher.api.peers import FORWARDED, PeerClient, Unanswered, echo
 from dispatcher.api.replies import JSON, json_reply, to_json
 from dispatcher.errors import Unavailable, Unprocessable
 
@@ -42,7 +42,7 @@ class SimulateRoutes:
             others = sorted(await self._peers.others())
             for answer in await asyncio.gather(*(self._ask(url, request, raw) for url in others)):
                 consumers = [*consumers, *answer]
-        return json_reply(to_json(SimulateReply(consumers)))
+        return json_reply(to_json(SimulateReply(consumers)), echo(request))
 
     async def _ask(self, url: str, request: web.Request, raw: bytes) -> list[SimulatedConsumer]:
         """Subscribers of another dispatcher: an answer without them would be wrong. Raises Unavailable."""

@@ -24,6 +24,10 @@ class Batch:
     def paused(cls) -> "Batch":
         return cls([], FetchInfo(paused=True))
 
+    def drop_events(self) -> None:
+        """Free the bytes of the events; what becomes of them is still to be said."""
+        self.events = []
+
     def delivered(self) -> None:
         """The reply was written completely."""
         if (ending := self._take()) is not None:

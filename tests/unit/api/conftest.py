@@ -27,6 +27,7 @@ from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.hooks.types import Subscription
 from dispatcher.metrics import Metrics
 from dispatcher.publish.outcome import Outcome
+from tests.unit.api.pairs import Pair, served_by
 
 
 @dataclass
@@ -37,6 +38,9 @@ class MemoryBatch:
     info: FetchInfo = field(default_factory=FetchInfo)
     fate: str = ""
     decided: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def drop_events(self) -> None:
+        self.events = []
 
     def delivered(self) -> None:
         self._decide("delivered")
@@ -62,6 +66,7 @@ class MemoryDelivery:
         self.simulated: list[BinaryEvent] = []
         self.steps: list[str] = []
         self.polled = asyncio.Event()
+        self.handed = asyncio.Event()
         self.hold: asyncio.Event | None = None
         self.cancelled = asyncio.Event()
         self.broken = False
@@ -73,17 +78,18 @@ class MemoryDelivery:
         self.polled.set()
         if self.broken:
             raise RuntimeError("broken")
-        if self.elsewhere:
-            raise NotServedHere(7)
-        if self.hold is not None:
+        if self.hold is not None and not self.elsewhere:
             try:
                 await self.hold.wait()
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
+        if self.elsewhere:
+            raise NotServedHere(7)
         taken, self.waiting = self.waiting[: how["count"]], self.waiting[how["count"] :]
         batch = MemoryBatch(taken, FetchInfo(fetched=len(taken), ready=True))
         self.batches.append(batch)
+        self.handed.set()
         return batch
 
     async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]:
@@ -108,8 +114,10 @@ class MemoryPeers:
         self.url = url
         self.known: dict[int, str] = {}
         self.away = False
+        self.asked = asyncio.Event()
 
     async def owners(self) -> dict[int, str]:
+        self.asked.set()
         if self.away:
             raise LogUnavailable("no broker answers")
         return self.known
@@ -183,6 +191,12 @@ class Api:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    def front_of(self, url: str) -> "Api":
+        """From now on the dispatcher there serves everything."""
+        self.delivery.elsewhere = True
+        self.peers.known = served_by(url)
+        return self
+
     async def error(self, response: Any) -> tuple[int, dict[str, str]]:
         """Status and body of an error; fails when it has not the contract's shape."""
         raw = await response.read()
@@ -234,6 +248,18 @@ async def api(start: StartApi) -> Api:
     return await start()
 
 
+@pytest.fixture
+async def pair(start: StartApi) -> Pair:
+    return Pair(await start(grace_seconds=1.0), await start())
+
+
+@pytest.fixture
+def unused() -> str:
+    """A URL at which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
 @asynccontextmanager
 async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef], send_buffer: int | None) -> AsyncIterator[Api]:
     delivery = MemoryDelivery()
@@ -258,6 +284,7 @@ async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef], send_buffe
     session = ClientSession(f"http://127.0.0.1:{port}", connector=TCPConnector(limit=0))
     try:
         peers.url = f"http://127.0.0.1:{port}"
+        peers.known = served_by(peers.url)
         yield Api(session, port, delivery, publisher, metrics, peers, runner.cleanup)
     finally:
         await session.close()

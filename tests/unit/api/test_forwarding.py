@@ -1,42 +1,20 @@
 """Two dispatchers, one of which serves all subscribers: who asks the other one notices nothing."""
 
 import asyncio
-import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
 import pytest
 from dispatcher_sdk.models import SimulatedConsumer
+from yarl import URL
+
+from tests.unit.api.pairs import Pair, served_by, server
 
 PASSIVE = "/api/v2/event/binary/passive?r-live=true&name=plug&version=1"
 ACTIVE = "/api/v2/event/binary/active?r-live=true&name=plug&version=1"
 JSON = {"Accept": "application/json"}
-
-
-class Pair:
-    """`front` is asked; `owner` serves."""
-
-    def __init__(self, front: Any, owner: Any) -> None:
-        self.front = front
-        self.owner = owner
-        front.delivery.elsewhere = True
-        front.peers.known = owner.peers.known = {7: owner.url}
-
-    @property
-    def batch(self) -> Any:
-        (batch,) = self.owner.delivery.batches
-        return batch
-
-    async def fate(self) -> str:
-        async with asyncio.timeout(5):
-            await self.batch.decided.wait()
-        return str(self.batch.fate)
-
-
-@pytest.fixture
-async def pair(start: Callable[..., Any]) -> Pair:
-    return Pair(await start(), await start())
+NOBODY = {"info": {"filtered": 0, "fetched": 0, "ready": False, "paused": False}, "events": []}
 
 
 @pytest.mark.parametrize("query", ["", "&avro-format=true"])
@@ -47,13 +25,15 @@ async def test_the_reply_is_the_owners_own(
     async def ask(api: Any) -> tuple[int, str, bytes]:
         pair.owner.delivery.waiting = [encoded(binary())]
         async with api.http.get(PASSIVE + query, headers=headers) as response:
-            return response.status, response.headers["Content-Type"].split(";")[0], await response.read()
+            assert not [name for name in response.headers if name.startswith("X-Dispatcher")]
+            kind, body = response.headers["Content-Type"], await response.read()
+        boundary = kind.partition("boundary=")[2]
+        if boundary:
+            assert boundary.encode() in body
+            kind, body = kind.replace(boundary, ""), body.replace(boundary.encode(), b"")
+        return response.status, kind, body
 
-    status, kind, body = await ask(pair.front)
-    direct = await ask(pair.owner)
-    assert (status, kind) == direct[:2]
-    assert len(body) == len(direct[2]) > 50
-    assert "X-Dispatcher-Batch" not in headers
+    assert await ask(pair.front) == await ask(pair.owner)
 
 
 async def test_a_delivered_batch_is_delivered_at_the_owner(pair: Pair) -> None:
@@ -67,6 +47,7 @@ async def test_an_empty_reply_needs_no_word(pair: Pair) -> None:
     async with pair.front.http.get(PASSIVE, headers=JSON) as response:
         assert (await response.json())["info"]["ready"] is True
     assert pair.batch.fate == "delivered"
+    assert 'forwarded_requests_total{outcome="answered"} 1.0' in pair.front.metrics.render().decode()
 
 
 async def test_the_owner_waits_no_longer_than_the_client(pair: Pair) -> None:
@@ -128,6 +109,7 @@ async def test_what_is_held_at_the_end_is_given_back(start: Callable[..., Any]) 
         await response.read()
     (batch,) = owner.delivery.batches
     assert not batch.fate
+    assert not batch.events, "their bytes are of no use any more"
     await owner.stop()
     assert batch.fate == "given back"
 
@@ -145,9 +127,15 @@ async def test_nothing_is_forwarded_twice(pair: Pair) -> None:
 async def test_nobody_serves_it(pair: Pair) -> None:
     pair.front.peers.known = {}
     async with pair.front.http.get(PASSIVE + "&deadline=0", headers=JSON) as response:
-        body = await response.json()
-    assert body["events"] == []
-    assert (body["info"]["ready"], body["info"]["paused"]) == (False, False)
+        assert (response.status, await response.json()) == (200, NOBODY)
+
+
+async def test_nobody_asks_itself(pair: Pair) -> None:
+    """The group says that it is us, and we do not serve it yet, or any more."""
+    pair.front.peers.known = served_by(pair.front.url)
+    async with pair.front.http.get(PASSIVE + "&deadline=0", headers=JSON) as response:
+        assert (response.status, await response.json()) == (200, NOBODY)
+    assert "forwarded_requests_total{" not in pair.front.metrics.render().decode()
 
 
 async def test_the_owner_is_gone_and_another_one_comes(pair: Pair, unused: str) -> None:
@@ -173,7 +161,7 @@ async def test_the_slot_comes_to_us_while_the_client_waits(pair: Pair, unused: s
 
 async def test_a_log_that_is_away_is_said(pair: Pair) -> None:
     pair.front.peers.away = True
-    async with pair.front.http.get(PASSIVE, headers=JSON) as response:
+    async with pair.front.http.get(PASSIVE + "&deadline=0", headers=JSON) as response:
         status, error = await pair.front.error(response)
     assert (status, error["detail"]) == (503, "no broker answers")
 
@@ -184,6 +172,13 @@ async def test_a_release_goes_to_the_owner(pair: Pair) -> None:
     assert pair.owner.delivery.released == [("key.plug.1.17", 60.0)]
     async with pair.front.http.post("/api/v2/lease/unknown/release") as response:
         assert (await pair.front.error(response))[0] == 404
+
+
+async def test_a_token_goes_to_the_owner_as_it_came(pair: Pair) -> None:
+    """It may hold what looks like another path."""
+    async with pair.front.http.post(URL(f"{pair.front.url}/api/v2/lease/%2e%2e/release", encoded=True)) as response:
+        assert response.status == 200
+    assert pair.owner.delivery.released == [("..", 0.0)]
 
 
 async def test_a_release_that_nobody_can_take_is_to_be_asked_again(pair: Pair, unused: str) -> None:
@@ -197,7 +192,7 @@ async def test_simulate_names_the_subscribers_of_all(pair: Pair, binary: Callabl
     pair.front.delivery.consumers = [SimulatedConsumer("here", "1", False, "")]
     pair.owner.delivery.consumers = [SimulatedConsumer("there", "1", True, "why")]
     for api in (pair.front, pair.owner):
-        pair.front.peers.known = pair.owner.peers.known = {1: pair.front.url, 7: pair.owner.url}
+        pair.front.peers.known = pair.owner.peers.known = served_by(pair.owner.url) | {1: pair.front.url}
         async with api.http.post("/api/v2/event/simulate", json=binary()) as response:
             names = sorted(consumer["name"] for consumer in (await response.json())["consumers"])
         assert names == ["here", "there"]
@@ -206,11 +201,29 @@ async def test_simulate_names_the_subscribers_of_all(pair: Pair, binary: Callabl
 async def test_simulate_does_not_keep_quiet_about_who_does_not_answer(
     pair: Pair, unused: str, binary: Callable[..., dict[str, Any]]
 ) -> None:
-    pair.front.peers.known = {7: unused}
+    pair.front.peers.known = served_by(pair.owner.url) | {3: unused}
     async with pair.front.http.post("/api/v2/event/simulate", json=binary()) as response:
         status, error = await pair.front.error(response)
     assert status == 503
     assert unused in error["detail"]
+
+
+async def test_simulate_does_not_keep_quiet_about_what_nobody_serves(
+    pair: Pair, binary: Callable[..., dict[str, Any]]
+) -> None:
+    pair.front.peers.known = {7: pair.owner.url}
+    async with pair.front.http.post("/api/v2/event/simulate", json=binary()) as response:
+        assert (await pair.front.error(response))[0] == 503
+
+
+async def test_simulate_waits_while_slots_change_hands(pair: Pair, binary: Callable[..., dict[str, Any]]) -> None:
+    pair.front.peers.known = {}
+    pair.owner.delivery.consumers = [SimulatedConsumer("there", "1", False, "")]
+    asked = asyncio.create_task(pair.front.http.post("/api/v2/event/simulate", json=binary()))
+    await pair.front.peers.asked.wait()
+    pair.front.peers.known = served_by(pair.owner.url)
+    async with asyncio.timeout(10), await asked as response:
+        assert [consumer["name"] for consumer in (await response.json())["consumers"]] == ["there"]
 
 
 async def test_a_client_that_claims_to_be_a_dispatcher(start: Callable[..., Any]) -> None:
@@ -241,22 +254,14 @@ def encoded(event: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture
-def unused() -> str:
-    """A URL at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
-
-
-@pytest.fixture
-async def broken() -> Any:
+async def broken() -> AsyncIterator[str]:
     """A server that sends half a reply."""
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
-        await writer.drain()
-        writer.close()
+    async def half(_: bytes) -> bytes:
+        return (
+            b"HTTP/1.1 200 OK\r\nX-Dispatcher-Forwarded: 1\r\n"
+            b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+        )
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server(half) as url:
+        yield url
