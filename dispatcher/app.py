@@ -15,6 +15,7 @@ from typing import Self
 
 from aiohttp import web
 
+from dispatcher.api.admin import AdminRoutes
 from dispatcher.api.options import ApiOptions
 from dispatcher.api.routes import build_app
 from dispatcher.api.streams import stream_routes
@@ -148,16 +149,19 @@ class Dispatcher:
         backends.watch(delivery)
         return delivery
 
+    def _stream_routes(self) -> list[web.RouteDef]:
+        return stream_routes(
+            self.streams,
+            allow_delete=self.settings.allow_stream_delete,
+            max_upload_bytes=self.settings.upload_max_bytes or None,
+        )
+
     async def _listen(self, stack: AsyncExitStack, backends: Backends) -> None:
         settings = self.settings
         app = build_app(
             delivery=self.delivery,
             publisher=self.publisher,
-            streams_routes=stream_routes(
-                self.streams,
-                allow_delete=settings.allow_stream_delete,
-                max_upload_bytes=settings.upload_max_bytes or None,
-            ),
+            streams_routes=[*self._stream_routes(), *AdminRoutes(self.hooks).routes()],
             metrics=self.metrics,
             peers=backends.membership,
             options=ApiOptions(

@@ -54,6 +54,7 @@ class Assembly:
             packages=packages,
             required=settings.hooks_required,
             disabled=settings.hooks_disabled,
+            budget=settings.hooks_call_seconds,
             folder=Path(settings.hooks_dir) if settings.hooks_dir else None,
             options=GivenOptions.of(settings.hook_variables, settings.hooks_options),
         )

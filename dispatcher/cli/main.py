@@ -4,6 +4,7 @@ import click
 
 from dispatcher.cli.demo.command import demo
 from dispatcher.cli.filetype import filetype
+from dispatcher.cli.hooks import hooks
 from dispatcher.cli.lost_tasks import lost_tasks
 from dispatcher.cli.reprocess import reprocess
 from dispatcher.cli.serve import serve
@@ -31,7 +32,7 @@ def main(context: click.Context) -> None:
         context.invoke(serve)
 
 
-for command in (serve, submit, watch, filetype, settings, topics, reprocess, demo, lost_tasks):
+for command in (serve, submit, watch, filetype, settings, hooks, topics, reprocess, demo, lost_tasks):
     main.add_command(command)
 
 if __name__ == "__main__":

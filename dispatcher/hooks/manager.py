@@ -13,6 +13,7 @@ import pluggy
 from dispatcher.errors import StartupError
 from dispatcher.hooks import objects, specs, versions
 from dispatcher.hooks.checks import Refused, hooks_of
+from dispatcher.hooks.guarded import Account, guarded
 from dispatcher.hooks.options import GivenOptions, declared, shown
 from dispatcher.hooks.packages import Candidate, HookPackage, given, in_folder, installed
 from dispatcher.hooks.types import (
@@ -34,6 +35,8 @@ _READERS: Final[Mapping[str, Callable[[object], list[objects.Found]]]] = {
 }
 _Key = tuple[objects.Kind, str]
 
+BUDGET_SECONDS: Final = 5.0
+
 
 class HookManager:
     """The hook packages of one server.
@@ -44,6 +47,7 @@ class HookManager:
     disabled: names of packages that are not loaded.
     folder: each Python file in it is a package; they come after the installed ones.
     options: what the operator has set for packages.
+    budget: seconds that one call of a package's object may take, unless the object says otherwise.
     entry_points: the installed packages; None = those of group `dispatcher.hooks` in this Python.
 
     Packages run in the order in which they were loaded; pluggy's `tryfirst` goes before all others and
@@ -60,6 +64,7 @@ class HookManager:
         disabled: Collection[str] = (),
         folder: Path | None = None,
         options: GivenOptions | None = None,
+        budget: float = BUDGET_SECONDS,
         entry_points: Iterable[EntryPoint] | None = None,
     ) -> None:
         self._context = context
@@ -69,12 +74,15 @@ class HookManager:
         self._disabled = disabled
         self._folder = folder
         self._options = options or GivenOptions()
+        self._budget = budget
         self._entry_points = entry_points
         self._pluggy = pluggy.PluginManager(specs.PROJECT)
         self._pluggy.add_hookspecs(specs)
         self._claims: dict[_Key, tuple[Candidate, Any]] = {}
         self._returned: dict[pluggy.HookImpl, list[objects.Found]] = {}
         self.packages: list[HookPackage] = []
+        self.accounts: dict[str, dict[str, Account]] = {}
+        """Package → object (kind and name) → what it has cost; the server's own objects are not watched."""
         self.header_filters: tuple[HeaderFilter, ...] = ()
         self.event_filters: tuple[EventFilter, ...] = ()
         self.event_enrichers: tuple[EventEnricher, ...] = ()
@@ -201,8 +209,16 @@ class HookManager:
         placed: dict[_Key, Any] = {}
         for _, impl in self._calls():
             for kind, name, _ in self._returned[impl]:
-                placed.setdefault((kind, name), self._claims[kind, name][1])
+                if (kind, name) not in placed:
+                    placed[kind, name] = self._watched(kind, name)
         return placed
+
+    def _watched(self, kind: objects.Kind, name: str) -> Any:
+        owner, thing = self._claims[kind, name]
+        if owner.builtin:
+            return thing
+        account = self.accounts.setdefault(owner.package.name, {})[f"{kind} {name}"] = Account()
+        return guarded(kind, thing, account, self._budget)
 
     def _hand_out(self, placed: Mapping[_Key, Any]) -> None:
         def of(kind: objects.Kind) -> tuple[Any, ...]:

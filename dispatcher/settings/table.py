@@ -224,6 +224,11 @@ class Settings(BaseModel):
     hooks_dir: Annotated[
         str, About("Folder in which each Python file is a hook package; empty means that there is none.")
     ] = ""
+    hooks_call_seconds: Annotated[
+        float,
+        Field(gt=0, allow_inf_nan=False),
+        About("Longest time that one call of a hook package's object may take, unless the object says otherwise."),
+    ] = 5
     hooks_options: Annotated[
         str,
         About(

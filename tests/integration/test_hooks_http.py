@@ -1,0 +1,82 @@
+"""An operator asks a running server what its hook packages do."""
+
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from pydantic import BaseModel, SecretStr
+
+from dispatcher.hooks import Header, HookContext, Subscription, hookimpl
+from dispatcher.testing import LocalDispatcher
+
+
+class Refuses:
+    name = "Refuses"
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def reject(self, header: Header, subscription: Subscription) -> str | None:
+        return "unwanted" if header.source == self._source else None
+
+
+class Package:
+    name = "mine"
+    __version__ = "1.2"
+
+    class Options(BaseModel):
+        source: str
+        token: SecretStr = SecretStr("")
+
+    @hookimpl
+    def register_filters(self, context: HookContext) -> list[Refuses]:
+        return [Refuses(context.options.source)]
+
+
+async def test_packages_and_what_they_cost(tmp_path: Path) -> None:
+    options = {"mine": {"source": "lab", "token": "s3cret"}}
+    async with (
+        LocalDispatcher(tmp_path, hooks=[Package()], hook_options=options) as server,
+        aiohttp.ClientSession(server.url) as http,
+    ):
+
+        async def poll(deadline: int) -> dict[str, Any]:
+            query = f"name=plug&version=1&r-live=true&r-historic=true&deadline={deadline}"
+            path = f"/api/v2/event/binary/passive?{query}"
+            async with http.get(path, headers={"Accept": "application/json"}) as reply:
+                return dict(await reply.json())
+
+        await poll(0)
+        async with http.post("/api/v2/event?model=binary", json=[binary("lab"), binary("web")]) as reply:
+            assert (await reply.json())["total_ok"] == 2, await reply.text()
+        got = [await poll(5), await poll(1)]
+        assert [event["source"]["name"] for reply_ in got for event in reply_["events"]] == ["web"]
+        async with http.get("/api/v2/admin/hooks") as reply:
+            text = await reply.text()
+            own, mine = (await reply.json())["packages"]
+        assert "s3cret" not in text
+        assert (own["name"], own["origin"], own["error"]) == ("built-in", "built-in", "")
+        assert (mine["name"], mine["version"], mine["origin"]) == ("mine", "1.2", "given")
+        assert mine["options"] == {"source": "lab", "token": "***"}
+        (rule,) = mine["objects"]
+        assert rule["object"] == "header filter Refuses"
+        assert rule["calls"] >= 2
+        assert (rule["errors"], rule["last_error"], rule["in_place_of_builtin"]) == (0, "", False)
+
+
+def binary(source: str) -> dict[str, Any]:
+    sha = ("1" if source == "lab" else "2") * 64
+    author = {"name": "tester", "version": "1", "category": "user"}
+    node = {"author": author, "action": "sourced", "sha256": sha, "timestamp": "2024-05-01T10:00:00Z"}
+    hashes = {"sha512": "b" * 128, "sha256": sha, "sha1": "c" * 40, "md5": "d" * 32}
+    stream = {"label": "content", "size": 5, "mime": "text/plain", "magic": "ASCII text", **hashes}
+    return {
+        "model_version": 6,
+        "kafka_key": "placeholder",
+        "timestamp": "2024-05-01T10:00:00Z",
+        "author": author,
+        "source": {"name": source, "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
+        "entity": {"sha256": sha, "datastreams": [stream]},
+        "action": "sourced",
+        "flags": {},
+    }
