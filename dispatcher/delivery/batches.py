@@ -68,8 +68,11 @@ class Ending:
         self._filtered = filtered
         self._leased = leased
         self._loop = asyncio.get_running_loop()
+        self._open = bool(items) and not leased
+        subscriber.replies += self._open
 
     def delivered(self) -> None:
+        self._close()
         if not self._leased:
             for item in self._items:
                 item.cursor.deliver(item.offset)
@@ -80,11 +83,16 @@ class Ending:
             self._metrics.events_filtered.labels(plugin, model).inc(sum(self._filtered.values()))
 
     def give_back(self) -> None:
+        self._close()
         now = self._clock()
         for item in reversed(self._items):
             self._scheduler.put_back(item, now)
         for reason, times in self._filtered.items():
             self._subscriber.count_rejected(reason, times)
+
+    def _close(self) -> None:
+        self._subscriber.replies -= self._open
+        self._open = False
 
     def give_back_soon(self) -> None:
         """From whatever thread collects the garbage."""

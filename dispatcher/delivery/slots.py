@@ -69,6 +69,7 @@ class Slots:
     async def suspend(self) -> None:
         self._suspend()
         await self._stop()
+        await self._takeover.replies_end(self._suspended)
         try:
             await self._takeover.flush(self._suspended)
         except LogUnavailable as problem:

@@ -81,6 +81,8 @@ class Subscriber:
     waiters: deque[Future[None]] = field(default_factory=deque)
     polls: int = 0
     """Requests in progress."""
+    replies: int = 0
+    """Replies under way whose events are done when the client has them."""
     idle: bool = True
     """Nobody has asked for a while: nothing is read or decided for it."""
     dirty: bool = True

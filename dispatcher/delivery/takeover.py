@@ -1,7 +1,10 @@
 """Slots change hands: their subscribers are taken over from the journal, confirmed, written, or let go."""
 
+import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Collection
+from typing import Final
 
 from dispatcher.delivery.checkpoint import Checkpoint, Opened
 from dispatcher.delivery.pause import Pause
@@ -11,6 +14,9 @@ from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 
 log = logging.getLogger(__name__)
+
+REPLIES_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 0.01
 
 
 class Takeover:
@@ -53,6 +59,13 @@ class Takeover:
     async def flush(self, slots: Collection[int]) -> None:
         """Make durable what is not. Raises LogUnavailable."""
         await self._checkpoint.write(self._pause.began_at, slots=slots)
+
+    async def replies_end(self, slots: Collection[int]) -> None:
+        """Wait a moment for replies under way: what clients have by then the next owner need not send again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPLIES_SECONDS):
+                while any(subscriber.replies for subscriber in self._of(slots)):  # noqa: ASYNC110 - replies stay cheap
+                    await asyncio.sleep(LOOK_SECONDS)
 
     def drop(self, slots: Collection[int]) -> None:
         """They are somebody else's."""

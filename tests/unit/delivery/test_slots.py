@@ -219,6 +219,16 @@ async def test_a_reply_under_way_when_the_slot_goes_is_sent_again_by_the_next_ow
     assert await shared.hashes(0, READER) == []
 
 
+async def test_a_reply_that_ends_while_the_slots_are_dealt_is_not_sent_again(shared: Shared) -> None:
+    posted = await shared.hub.post(2)
+    under_way = await shared.processes[0].poll(READER, count=1, deadline=0.0)
+    moving = asyncio.create_task(shared.all_to(1))
+    await shared.hub.until(lambda: not shared.processes[0].slots.served)
+    under_way.delivered()
+    await moving
+    assert await shared.hashes(1, READER, 1, 5.0) == posted[1:]
+
+
 async def test_a_slot_that_somebody_else_had_meanwhile_is_read_anew(shared: Shared) -> None:
     """We slept through two dealings: what we remember is old."""
     posted = await shared.hub.post(4)
