@@ -1,6 +1,7 @@
 """What the author of a hook package imports; docs/reference/hooks.md explains each name."""
 
 from dispatcher.hooks.header import Header, StreamHeader
+from dispatcher.hooks.match_rule import MatchRule
 from dispatcher.hooks.specs import hookimpl
 from dispatcher.hooks.types import (
     EventEnricher,
@@ -25,6 +26,7 @@ __all__ = [
     "Header",
     "HeaderFilter",
     "HookContext",
+    "MatchRule",
     "ObjectStore",
     "StoreFactory",
     "StoredInfo",

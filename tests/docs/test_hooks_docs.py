@@ -10,7 +10,7 @@ import pytest
 from dispatcher_sdk.models import BinaryEntity, BinaryEvent, Datastream, Source
 
 from dispatcher.delivery.rules import first_rejection
-from dispatcher.hooks import Header, HookContext, StreamId, Subscription, Upload
+from dispatcher.hooks import Header, HookContext, StreamHeader, StreamId, Subscription, Upload
 from dispatcher.hooks import types as hook_types
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
@@ -92,6 +92,14 @@ def test_example_headerfilter(load):
     rules = load("headerfilter").header_filters
     assert first_rejection(rules, Header(source="mail"), asked("crawler-7")) == "NoMailForCrawlers-private"
     assert first_rejection(rules, Header(source="web"), asked("crawler-7")) is None
+
+
+def test_example_matchrule(load):
+    rules = load("matchrule").header_filters
+    assert first_rejection(rules, Header(source="mail"), asked("crawler-7")) == "NoMailForCrawlers-private"
+    deep = Header(depth=5, streams=(StreamHeader("content", "executable/linux/elf64", 1),))
+    assert first_rejection(rules, deep, asked()) == "NoDeepExecutables-matched"
+    assert first_rejection(rules, deep._replace(depth=4), asked()) is None
 
 
 async def test_example_eventfilter(load):
