@@ -35,6 +35,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=20, help="events in a request")
     parser.add_argument("--seconds", type=float, default=10.0, help="of posting, and of being idle")
     parser.add_argument("--backlog", type=int, default=20_000, help="older events")
+    parser.add_argument("--in-turn", action="store_true", help="readers of older events begin one after the other")
 
 
 def run(chosen: argparse.Namespace, console: Console) -> Result:
@@ -45,13 +46,13 @@ def run(chosen: argparse.Namespace, console: Console) -> Result:
             found[str(number)] = measure(number, chosen, log)
             console.print(f"{number} subscribers: {brief(found[str(number)])}")
     console.print(table_of(found))
-    console.print(verdict(found, "wire_live") if chosen.log == Kafka.name else verdict(found, "values_live"))
+    console.print(verdict(found, "wire_live" if chosen.log == Kafka.name else "values_live"))
     return found
 
 
 def measure(subscribers: int, chosen: argparse.Namespace, log: Log) -> Result:
     with Server(**log.fresh()) as server:
-        plan = Plan([server.address], subscribers, chosen.kinds)
+        plan = Plan([server.address], subscribers, chosen.kinds, in_turn=chosen.in_turn)
         with Generator("fleet", json.dumps(asdict(plan))) as fleet:
 
             def during(do: str, **how: Any) -> tuple[Result, Costs]:

@@ -36,11 +36,18 @@ class Generator:
 
     def ask(self, do: str, **how: Any) -> dict[str, Any]:
         """Do it, and say what came of it."""
+        self.begin(do, **how)
+        return self.answer()
+
+    def begin(self, do: str, **how: Any) -> None:
+        """The same without waiting for the answer."""
         self._questions.write(json.dumps({"do": do, **how}) + "\n")
         self._questions.flush()
+
+    def answer(self) -> dict[str, Any]:
         line = self._answers.readline()
         if not line:
-            raise RuntimeError(f"{self._module}: the load generator ended during {do!r}")
+            raise RuntimeError(f"{self._module}: the load generator failed")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

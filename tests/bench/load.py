@@ -9,7 +9,8 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from tests.bench import events
 from tests.bench.generator import READY
@@ -177,7 +178,7 @@ async def upload(row: Row, size: int, connections: int) -> None:
     await asyncio.gather(*map(one, clients))
 
 
-ROWS: dict[str, Callable[[Row], Awaitable[None]]] = {
+ROWS: dict[str, Callable[[Row], Coroutine[Any, Any, None]]] = {
     "post-1": lambda row: post(row, 1, 8, sync=False),
     "post-1-sync": lambda row: post(row, 1, 8, sync=True),
     "post-345": lambda row: post(row, 345, 2, sync=False),

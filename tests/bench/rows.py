@@ -34,7 +34,9 @@ def run(chosen: argparse.Namespace, console: Console) -> Result:
     names = (Embedded.name, Kafka.name) if chosen.log == "both" else (chosen.log,)
     results: dict[str, dict[str, Result]] = {name: {} for name in names}
     with ExitStack() as stack:
-        logs = [stack.enter_context(log_of(name)) for name in names]
+        logs = [log_of(name) for name in names]
+        for log in logs:
+            stack.enter_context(log)
         for row in rows:
             for log, found in measured(row, logs, chosen.seconds, chosen.repeat):
                 results[log.name][row] = found

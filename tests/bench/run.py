@@ -14,10 +14,17 @@ from types import ModuleType
 
 from rich.console import Console
 
-from tests.bench import flat, rows
+from tests.bench import dispatchers, failover, flat, memory, partitions, rows
 from tests.kafka.jars import Unavailable
 
-MEASUREMENTS: dict[str, ModuleType] = {"rows": rows, "flat": flat}
+MEASUREMENTS: dict[str, ModuleType] = {
+    "rows": rows,
+    "flat": flat,
+    "memory": memory,
+    "partitions": partitions,
+    "dispatchers": dispatchers,
+    "failover": failover,
+}
 
 
 def parser_of() -> argparse.ArgumentParser:
@@ -47,18 +54,11 @@ def main() -> None:
         results = MEASUREMENTS[chosen.what].run(chosen, console)
     except (ValueError, Unavailable) as problem:
         parser.error(str(problem))
-    machine = {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "load": [before, os.getloadavg()[0]],
-    }
-    console.print(
-        f"{machine['machine']}, {machine['cores']} cores, Python {machine['python']}, "
-        f"load {before:.1f} before and {machine['load'][1]:.1f} after"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    load = before, os.getloadavg()[0]
+    console.print(f"{machine}, load {load[0]:.1f} before and {load[1]:.1f} after")
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
-    chosen.out.write_text(json.dumps({**machine, chosen.what: results}, indent=1))
+    chosen.out.write_text(json.dumps({"machine": machine, "load": load, chosen.what: results}, indent=1))
     console.print(f"written to {chosen.out}")
 
 
