@@ -3,8 +3,6 @@
 Real processes, real files, real signals. A run prints its seed; LEDGER_SEED=N repeats its choices.
 """
 
-import os
-import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -33,11 +31,6 @@ Say = Callable[[str], None]
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> Samples:
     return sampling.make(tmp_path_factory.mktemp("samples") / "files")
-
-
-@pytest.fixture
-def seed() -> int:
-    return int(os.environ.get("LEDGER_SEED") or random.SystemRandom().randrange(1_000_000))
 
 
 @pytest.fixture

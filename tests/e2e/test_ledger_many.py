@@ -1,71 +1,25 @@
 """Three dispatchers on one Kafka: whoever is killed, stopped or away, nothing is lost or done twice without a reason.
 
-Real processes, a real broker of our own, real signals. LEDGER_SEED=N repeats the choices of a run.
+Real processes, a real broker of our own, real signals. LEDGER_SEED=N repeats the choices of a run. `make soak` does
+the same for longer, and with everything at once.
 """
 
-import os
-import random
+import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
-import aiohttp
 import pytest
 
 from tests.e2e.ledger.account import Account
 from tests.e2e.ledger.faults import Cut
-from tests.e2e.ledger.many import SUBSCRIBERS, ManyLab
-from tests.e2e.ledger.processes import Processes
-from tests.e2e.ledger.witness import Witness
-from tests.kafka.broker import KafkaBroker
-from tests.kafka.jars import jars
+from tests.e2e.ledger.load import MEMBERS
+from tests.e2e.ledger.many import READERS, SUBSCRIBERS, Deed, ManyLab
+from tests.e2e.ledger.settings import BRIEF, SOURCE
+from tests.e2e.ledger.topics import compacted_away, is_forgotten
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.timeout(240)]
 
-SESSION = 2
 Say = Callable[[str], None]
-
-
-@pytest.fixture(scope="module")
-def broker(kafka: KafkaBroker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBroker]:
-    """One that we may kill; the shared one says whether there can be any."""
-    broker = KafkaBroker(tmp_path_factory.mktemp("broker"), jars())
-    broker.start()
-    yield broker
-    broker.kill9()
-
-
-@pytest.fixture
-def seed() -> int:
-    return int(os.environ.get("LEDGER_SEED") or random.SystemRandom().randrange(1_000_000))
-
-
-@pytest.fixture
-def session_seconds() -> float:
-    return SESSION
-
-
-@pytest.fixture
-async def lab(
-    processes: Processes,
-    tmp_path: Path,
-    seed: int,
-    broker: KafkaBroker,
-    topic_prefix: str,
-    session_seconds: float,
-) -> AsyncIterator[ManyLab]:
-    settings = {
-        "DISPATCHER_KAFKA_ENDPOINT": broker.endpoint,
-        "DISPATCHER_KAFKA_TOPIC_PREFIX": topic_prefix,
-        "DISPATCHER_KAFKA_SESSION_SECONDS": str(session_seconds),
-        "DISPATCHER_KAFKA_CONNECT_RETRIES": "100",
-        "DISPATCHER_GLOBAL_PARTITION_COUNT": "2",
-        "DISPATCHER_STORE": (tmp_path / "store").as_uri(),
-    }
-    async with Witness() as witness, aiohttp.ClientSession() as session:
-        lab = ManyLab(processes, witness, session, tmp_path / "data", seed, settings, broker)
-        async with lab.running():
-            yield lab
 
 
 def check(account: Account) -> None:
@@ -74,58 +28,93 @@ def check(account: Account) -> None:
     assert account.finished == account.pairs
 
 
-async def test_nothing_is_lost_whoever_is_killed(lab: ManyLab, seed: int, say: Say) -> None:
-    """Three kills of servers and three of the broker, one of which takes its time to come back."""
+async def test_nothing_is_lost_whoever_is_killed(many: ManyLab, seed: int, say: Say) -> None:
+    """Three kills of servers and three of the broker, which once takes its time; some answers get lost, too."""
     began = time.monotonic()
-    async with lab.working("ledger"):
-        deeds = [*[lab.kill_one] * 3, lab.kill_broker, lab.kill_broker, lambda: lab.kill_broker(away=5)]
-        await lab.happen(deeds, lab.random)
-    log, account = await lab.closed()
-    say(f"three dispatchers, seed {seed}, {time.monotonic() - began:.0f} s: {account.line()}")
+    many.witness.loses = lambda: many.random.random() < 0.03
+    async with many.working(SOURCE):
+        deeds: list[Deed] = [*[many.kill_one] * 3, *[many.kill_broker] * 2, lambda: many.kill_broker(away=8)]
+        await many.happen(deeds, many.random)
+    many.witness.loses = lambda: False
+    log, account = await many.closed()
+    gone = await compacted_away(many.endpoint, many.journal)
+    say(f"three dispatchers, seed {seed}, {time.monotonic() - began:.0f} s: {account.line()}; compacted away: {gone}")
     check(account)
-    assert {event["entity"]["sha256"] for event in log.binaries} >= lab.load.samples.sha256s
+    assert {event["entity"]["sha256"] for event in log.binaries} >= many.load.samples.sha256s
+    assert account.posted_twice, "no answer was lost"
+    assert gone, "the journal was not compacted"
 
 
-async def test_a_server_that_wakes_up_after_its_session_does_no_harm(lab: ManyLab, seed: int, say: Say) -> None:
-    async with lab.working("ledger"):
-        await lab.progress(20)
-        await lab.stop_for(2 * SESSION + 1)
-        await lab.progress(50)
-    _, account = await lab.closed()
+async def test_a_server_that_wakes_up_after_its_session_does_no_harm(
+    many: ManyLab, session_seconds: float, seed: int, say: Say
+) -> None:
+    async with many.working(SOURCE):
+        await many.progress(20)
+        await many.stop_for(2 * session_seconds + 1)
+        await many.progress(50)
+    _, account = await many.closed()
     say(f"zombie, seed {seed}: {account.line()}")
     check(account)
 
 
-async def test_partitions_and_sources_may_come_while_work_goes_on(lab: ManyLab, seed: int, say: Say) -> None:
-    async with lab.working("ledger", "late", "later"):
-        await lab.progress(20)
-        await lab.grow(5)
-        await lab.progress(100)
-    log, account = await lab.closed()
+async def test_partitions_and_sources_may_come_while_work_goes_on(many: ManyLab, seed: int, say: Say) -> None:
+    async with many.working(SOURCE, "late", "later"):
+        await many.progress(20)
+        await many.grow()
+        await many.kill_one()
+        await many.grow()
+        await many.progress(100)
+    log, account = await many.closed()
     say(f"growth, seed {seed}: {account.line()}")
     check(account)
-    assert {event["source"]["name"] for event in log.binaries} == {"ledger", "late", "later"}
+    assert {event["source"]["name"] for event in log.binaries} == {SOURCE, "late", "later"}
 
 
 @pytest.mark.parametrize("session_seconds", [6])
-async def test_the_next_owner_delivers_soon_after_a_kill(lab: ManyLab, seed: int, say: Say) -> None:
+async def test_the_next_owner_delivers_soon_after_a_kill(many: ManyLab, seed: int, say: Say) -> None:
     """Promised: within 15 s, with the session as it is by default."""
     cuts = []
-    async with lab.working("ledger"):
+    async with many.working(SOURCE):
         for _ in range(2):
-            await lab.progress(20)
-            cuts.append(await lab.kill_one())
-    _, account = await lab.closed()
-    pauses = [_pause(lab, plugin.name, cut) for plugin in SUBSCRIBERS for cut in cuts]
+            await many.progress(20)
+            cuts.append(await many.kill_one())
+            await many.progress(100)
+    _, account = await many.closed()
+    pauses = [_pause(many, plugin.name, cut) for plugin in SUBSCRIBERS for cut in cuts]
     say(f"failover, seed {seed}: longest pause of a plugin {max(pauses):.1f} s; {account.line()}")
     check(account)
     assert max(pauses) < 15
 
 
-def _pause(lab: ManyLab, plugin: str, cut: Cut) -> float:
+def _pause(many: ManyLab, plugin: str, cut: Cut) -> float:
     """Seconds from a kill to the first job that the plugin was given afterwards."""
     return next(
         delivery.at - cut.at
-        for delivery in lab.witness.saw.deliveries
+        for delivery in many.witness.saw.deliveries
         if delivery.plugin == plugin and delivery.leased_at > cut.at
     )
+
+
+async def test_what_the_log_forgets_unseen_is_counted(many: ManyLab, seed: int, say: Say) -> None:
+    """A plugin is away for longer than its source keeps events, and no server remembers them: each job is done, or
+    counted as aged off."""
+    saw, jobs = many.witness.saw, many.load.jobs(len(READERS))
+    await many.load.wave(SOURCE)
+    await many.until(lambda: saw.finals == jobs)
+    many.faults.ageing = frozenset((BRIEF,))
+    await many.stop_runner("reader-b")
+    await many.load.wave(BRIEF)
+    async with asyncio.timeout(60):
+        while not await is_forgotten(many.endpoint, f"{many.prefix}{BRIEF}.binary.sourced"):
+            pass
+    await many.until(lambda: saw.finals == 2 * jobs - many.load.files - MEMBERS)
+    await many.kill_all()
+    many.start_runner("reader-b")
+    async with asyncio.timeout(60):
+        while saw.finals + (aged := await many.dropped("aged-off")) < 2 * jobs:
+            pass
+    _, account = await many.closed()
+    say(f"aged off, seed {seed}: {aged} jobs; {account.line()}")
+    check(account)
+    assert (saw.finals, aged) == (2 * jobs - many.load.files, many.load.files)
+    assert account.aged == many.load.files

@@ -122,13 +122,15 @@ def _pairs(account: Account, log: Log, saw: Testimony, plugins: Sequence[Wants],
         wanted, ended = log.wanted(plugin), log.ended(plugin)
         if faults.compacted:  # whether the copies of an event are seen one by one is a matter of luck
             wanted, ended = Counter(wanted.keys()), Counter(ended.keys())
+        if faults.ageing:  # what became of an event that was forgotten is no longer to be seen
+            ended &= wanted
         account.pairs += wanted.total()
         account.finished += ended.total()
         for key, times in (wanted - ended).items():
             account.lost += times
             yield f"{times} x {key} has no final status of {plugin.name}"
         if faults.ageing:
-            continue  # what became of an event that was forgotten is no longer to be seen
+            continue
         given = {key_of(delivery.token) for delivery in saw.deliveries if delivery.plugin == plugin.name}
         for key in given - wanted.keys():
             yield f"{plugin.name} was given {key}, which it does not want"

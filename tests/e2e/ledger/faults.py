@@ -48,7 +48,8 @@ class Faults:
     """Of events with one key only the last one is sure to stay in the log."""
 
     def excuse(self, post: Post) -> bool:
-        return post.refused.startswith("503") and self.away(post.asked_at)
+        unavailable = post.refused.startswith("503") or "the event log is not available" in post.refused
+        return unavailable and self.away(post.asked_at)
 
     def away(self, at: float) -> bool:
         """Whether the log was, or had only just come back."""

@@ -11,20 +11,31 @@ from tests.e2e.ledger.lab import summary
 from tests.e2e.ledger.processes import Running
 from tests.e2e.ledger.samples import Samples, sha256_of
 
-_PATIENCE = 150
+_PATIENCE = 240
 """Seconds that one submission may take: it waits for servers that are away."""
+
+MEMBERS = 4
 
 
 class Load:
-    """`submit(source, folder)` starts a submission. `samples` tells what was submitted and what is in the archives."""
+    """`submit(source, folder, *options)` starts a submission.
 
-    def __init__(self, submit: Callable[[str, Path], Running], folder: Path, seed: int, files: int = 24) -> None:
+    `samples` tells what was submitted and what is in the archives.
+    """
+
+    def __init__(self, submit: Callable[..., Running], folder: Path, seed: int, texts: int = 24) -> None:
         self.samples = Samples(folder)
+        self.files = texts + 1
+        """Of a wave."""
         self._submit = submit
         self._random = random.Random(f"files of {seed}")
-        self._files = files
+        self._texts = texts
         self._waves = 0
         self._over = False
+
+    def jobs(self, readers: int) -> int:
+        """Final statuses of a wave: a text has a URL, and readers want everything."""
+        return self._texts + MEMBERS + 1 + readers * (self.files + MEMBERS)
 
     async def run(self, *sources: str) -> None:
         """Wave after wave until `end`, from one source after the other."""
@@ -42,17 +53,18 @@ class Load:
         await asyncio.to_thread(self._fill, folder)
         shas = {sha256_of(path) for path in folder.iterdir()}
         submit = self._submit(source, folder)
-        code = await submit.ended(_PATIENCE)
-        assert code == 0, f"submit ended with {code}:\n{submit.said()}"
+        if await submit.ended(_PATIENCE):  # nobody answered for a minute: its user says it again
+            submit = self._submit(source, folder, "--again")
+        assert await submit.ended(_PATIENCE) == 0, submit.said()
         said = summary(submit)
         assert said["submitted"] + said.get("already", 0) == len(shas), submit.said()
         self.samples.sha256s |= shas
 
     def _fill(self, folder: Path) -> None:
-        for number in range(self._files):
+        for number in range(self._texts):
             (folder / f"{number}.txt").write_text(self._text())
         path = folder / "some.zip"
-        members = [self._text() for _ in range(4)]
+        members = [self._text() for _ in range(MEMBERS)]
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for number, text in enumerate(members):
                 archive.writestr(f"{number}.txt", text)

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import re
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -18,7 +19,7 @@ from tests.e2e.ledger.load import Load
 from tests.e2e.ledger.log import Log
 from tests.e2e.ledger.processes import Processes, Running
 from tests.e2e.ledger.servers import Server
-from tests.e2e.ledger.witness import Witness
+from tests.e2e.ledger.witness import Delivery, Testimony, Witness
 from tests.kafka.broker import KafkaBroker, free_ports
 
 SERVERS = 3
@@ -27,9 +28,11 @@ SUBSCRIBERS = (URL_FINDER, UNPACK_ZIP, *READERS)
 HEALTH_CHECK_SECONDS = 1.0
 """After so long the load balancer knows that a server hangs."""
 _UP_SECONDS = 60.0
-_PATIENCE = 90.0
+_PATIENCE = 150.0
 """Seconds that any work at all must need less than, whatever happened before."""
-_STARTUP_ERRORS = 2
+SLOW = {"SLOW_FILES": "0", "SLOW_SECONDS": "3.5"}
+"""Some jobs of readers last longer than a short session. Hexadecimal: the sixteenth part of all."""
+_SLOW_JOB_SECONDS = 5.0
 
 Deed = Callable[[], Awaitable[object]]
 
@@ -48,6 +51,10 @@ class ManyLab(Lab):
         broker: KafkaBroker,
     ) -> None:
         super().__init__(processes, witness, session, data, seed, settings)
+        self.faults.compacted = True
+        self.endpoint = broker.endpoint
+        self.prefix = f"azul.{settings['DISPATCHER_KAFKA_TOPIC_PREFIX']}."
+        self.journal = f"{self.prefix}system.dispatch"
         self._broker = broker
         self._ports = free_ports(SERVERS)
         environs = [{**self._environ, "DISPATCHER_DATA_DIR": str(data / str(number))} for number in range(SERVERS)]
@@ -80,40 +87,66 @@ class ManyLab(Lab):
 
     def start_runner(self, plugin: str, *, lease: int = 10, **environ: str) -> Running:
         """A reader is told its name."""
-        return super().start_runner(plugin, lease=lease, READER=plugin, **environ)
+        return super().start_runner(plugin, lease=lease, READER=plugin, **SLOW, **environ)
 
-    def submit_as(self, source: str, folder: Path) -> Running:
-        return self._processes.start(
-            "dispatcher", "submit", folder, "--source", source, "--server", self.witness.url, COLUMNS="500"
-        )
+    async def stop_runner(self, plugin: str) -> None:
+        runner = self.runners.pop(plugin)
+        runner.signal(signal.SIGTERM)
+        assert await runner.ended(_PATIENCE) == 0, runner.said()
+
+    def submit_as(self, source: str, folder: Path, *options: str) -> Running:
+        arguments = (folder, "--source", source, "--server", self.witness.url, *options)
+        return self._processes.start("dispatcher", "submit", *arguments, COLUMNS="500")
 
     # ---- what happens
 
-    async def happen(self, deeds: Sequence[Deed], rng: random.Random, least: int = 5, most: int = 60) -> None:
-        """One after the other, in any order, after so many more final statuses each: all has to work in between."""
+    async def happen(
+        self, deeds: Sequence[Deed], rng: random.Random, least: int = 5, most: int = 60, at_most: float | None = None
+    ) -> None:
+        """One after the other, in any order, after so many more final statuses each: all has to work in between,
+        unless it may go on after `at_most` seconds all the same."""
         for deed in rng.sample(deeds, len(deeds)):
-            await self.progress(rng.randrange(least, most))
+            await self.progress(rng.randrange(least, most), at_most)
             await deed()
 
-    async def progress(self, finals: int) -> None:
-        """Until plugins have finished so many more jobs."""
+    async def progress(self, finals: int, at_most: float | None = None) -> None:
+        """Until plugins have finished so many more jobs. Raises TimeoutError when that takes too long."""
         goal = self.witness.saw.finals + finals
-        await self.witness.until(lambda saw: saw.finals >= goal, _PATIENCE)
+        with suppress(*(() if at_most is None else (TimeoutError,))):
+            await self.witness.until(lambda saw: saw.finals >= goal, at_most or _PATIENCE)
 
     async def kill_one(self) -> Cut:
-        """One that has given out jobs, mostly; any other, sometimes."""
-        await self.witness.until(lambda saw: bool(saw.held))
-        plugin = self.random.choice(sorted(set(self.witness.saw.held.values()) or {URL_FINDER.name}))
+        """Mostly one that has just given out a job that will last, which nobody else can know of."""
+        plugin = await self._begins_to_last()
         owner = await self.owner_of(plugin)
-        server = owner if owner and self.random.random() < 0.75 else await self._any()
+        return await self._kill(owner if owner and self.random.random() < 0.75 else await self._any())
+
+    async def _begins_to_last(self) -> str:
+        """The plugin that is given such a job at this moment; any, when there is none for long."""
+
+        def slow(saw: Testimony) -> bool:
+            return bool(saw.deliveries) and self._is_slow(saw.deliveries[-1])
+
+        with suppress(TimeoutError):
+            await self.witness.until(slow, _SLOW_JOB_SECONDS)
+            return self.witness.saw.deliveries[-1].plugin
+        return self.random.choice(SUBSCRIBERS).name
+
+    def _is_slow(self, job: Delivery) -> bool:
+        return job.plugin in (reader.name for reader in READERS) and job.sha256.startswith(SLOW["SLOW_FILES"])
+
+    async def kill_all(self) -> None:
+        for server in self.servers:
+            await self._kill(server)
+
+    async def _kill(self, server: Server) -> Cut:
         cut = Cut("kill of the server", "", await server.kill())
         self.faults.cuts.append(cut)
         return cut
 
     async def stop_for(self, seconds: float) -> Cut:
         """A zombie: it wakes up when others have taken over its plugins, and believes that they are still its own."""
-        await self.witness.until(lambda saw: bool(saw.held))
-        server = await self.owner_of(self.random.choice(SUBSCRIBERS).name) or await self._any()
+        server = await self.owner_of(await self._begins_to_last()) or await self._any()
         began = time.time()
         server.stop()
         await asyncio.sleep(HEALTH_CHECK_SECONDS)
@@ -135,11 +168,15 @@ class ManyLab(Lab):
         self.faults.outages[-1] = Outage(began, time.time())
         self.faults.cuts.append(Cut("kill of the broker", "", began, time.time()))
 
-    async def grow(self, partitions: int) -> None:
-        """More partitions for every topic, by the command that an operator has for it."""
-        environ = {**self._environ, "DISPATCHER_GLOBAL_PARTITION_COUNT": str(partitions)}
-        apply = self._processes.start("dispatcher", "topics", "apply", "--yes", **environ)
-        assert await apply.ended(60) == 0, apply.said()
+    async def grow(self) -> None:
+        """One more partition for every topic, by the command that an operator has for it."""
+        name = "DISPATCHER_GLOBAL_PARTITION_COUNT"
+        more = {name: str(int(self._environ[name]) + 1)}
+        self._environ.update(more)
+        for server in self.servers:
+            server.environ.update(more)
+        apply = self._processes.start("dispatcher", "topics", "apply", "--yes", **self._environ)
+        assert await apply.ended(_PATIENCE) == 0, apply.said()
 
     # ---- what is
 
@@ -166,7 +203,8 @@ class ManyLab(Lab):
     async def dropped(self, cause: str) -> int:
         """Sum over all servers of what they say that they dropped for a cause."""
         pattern = re.compile(rf'^dispatcher_events_dropped_total{{cause="{cause}"}} (\S+)$', re.MULTILINE)
-        return sum(int(float(number)) for number in pattern.findall(await self.metrics()))
+        texts = [await self.metrics_of(server.url) for server in self.servers]
+        return sum(int(float(number)) for text in texts for number in pattern.findall(text))
 
     async def _any(self) -> Server:
         await self.until(lambda: any(server.up for server in self.servers))

@@ -31,12 +31,12 @@ class Server:
         self.up = False
         self.runs: list[Running] = []
         self._processes = processes
-        self._environ = {**environ, "DISPATCHER_LISTEN": f"127.0.0.1:{port}"}
+        self.environ = {**environ, "DISPATCHER_LISTEN": f"127.0.0.1:{port}"}
         self._killed = False
 
     async def keep(self) -> None:
         while True:
-            running = self._processes.start("dispatcher", "serve", **self._environ)
+            running = self._processes.start("dispatcher", "serve", **self.environ)
             self._killed = False
             self.runs.append(running)
             while running.alive:

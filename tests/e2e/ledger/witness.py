@@ -36,6 +36,8 @@ class Delivery(NamedTuple):
     """When the server says it handed it out, in whole seconds."""
     asked_at: float
     at: float
+    sha256: str
+    """Of its file."""
 
 
 @dataclass(eq=False)
@@ -81,6 +83,8 @@ class Witness:
         self.servers: list[str] = []
         self.resting: set[str] = set()
         """Servers that get no requests, although they may take them."""
+        self.loses: Callable[[], bool] = lambda: False
+        """Whether the answer to a POST of events never reaches its client."""
         self._turns = itertools.count()
         self.url = ""
         self.saw = Testimony()
@@ -134,6 +138,8 @@ class Witness:
         post = self._note_post(request, body, asked_at)
         async with self._send(request, body) as reply:
             answer = await reply.read()
+        if post is not None and self.loses():
+            raise ConnectionResetError("an answer is lost on its way")
         if reply.status == 200:
             self._note_answer(request, post, reply, answer, asked_at)
         elif post is not None:
@@ -216,7 +222,11 @@ class Witness:
             token = event["dequeued"]
             place, attempt, leased_at = place_of(token)
             self.saw.held[place] = request.query["name"]
-            self.saw.deliveries.append(Delivery(request.query["name"], token, place, attempt, leased_at, asked_at, now))
+            self.saw.deliveries.append(
+                Delivery(
+                    request.query["name"], token, place, attempt, leased_at, asked_at, now, event["entity"]["sha256"]
+                )
+            )
 
     def _move(self) -> None:
         self.saw.moves += 1
