@@ -25,6 +25,8 @@ from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
 from dispatcher.eventlog.base import LogUnavailable
+from dispatcher.hooks.observing import Observing
+from dispatcher.hooks.types import Notify
 from dispatcher.listening import bind, cannot_listen
 from dispatcher.metrics import Metrics
 from dispatcher.publish.publisher import Publisher
@@ -92,8 +94,10 @@ class Dispatcher:
         backends = await self._open_backends(stack)
         await self._assembly.follow(stack, backends.events)
         self.streams = await self._open_streams(stack)
-        self.publisher = await self._assembly.open_publisher(stack, backends.events, self.streams.copy)
-        self.delivery = await self._open_delivery(stack, backends)
+        observing = await stack.enter_async_context(Observing(self.hooks.observers, self.metrics))
+        notify = observing.notify if observing.active else None
+        self.publisher = await self._assembly.open_publisher(stack, backends.events, self.streams.copy, notify=notify)
+        self.delivery = await self._open_delivery(stack, backends, notify)
         await self._listen(stack, backends)
         gc.collect()
         gc.freeze()  # what was built at start stays: no need to look through it ever again
@@ -128,7 +132,7 @@ class Dispatcher:
         )
         return await stack.enter_async_context(streams)
 
-    async def _open_delivery(self, stack: AsyncExitStack, backends: Backends) -> Delivery:
+    async def _open_delivery(self, stack: AsyncExitStack, backends: Backends, notify: Notify | None) -> Delivery:
         delivery = Delivery(
             log=backends.events,
             journal=backends.journal,
@@ -137,6 +141,7 @@ class Dispatcher:
             event_filters=self.hooks.event_filters,
             publisher=self.publisher,
             membership=backends.membership,
+            notify=notify,
             metrics=self.metrics,
             clock=self._clock,
             limits=Limits(attempts=self.settings.max_attempts, lease_seconds=self.settings.lease_seconds),

@@ -13,7 +13,7 @@ from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
 from dispatcher.hooks.options import GivenOptions
-from dispatcher.hooks.types import HookContext, ObjectStore
+from dispatcher.hooks.types import HookContext, Notify, ObjectStore
 from dispatcher.metrics import Metrics
 from dispatcher.publish.children import CopyStream, Inserts
 from dispatcher.publish.deletes import Deletions
@@ -56,6 +56,7 @@ class Assembly:
             disabled=settings.hooks_disabled,
             budget=settings.hooks_call_seconds,
             folder=Path(settings.hooks_dir) if settings.hooks_dir else None,
+            entry_points=None if settings.hooks_installed else (),
             options=GivenOptions.of(settings.hook_variables, settings.hooks_options),
         )
 
@@ -91,6 +92,7 @@ class Assembly:
         events: EventLog,
         copy_stream: CopyStream,
         key: Callable[[AnyEvent], str] = kafka_key,
+        notify: Notify | None = None,
     ) -> Publisher:
         """The hooks must be loaded."""
         publisher = Publisher(
@@ -107,6 +109,7 @@ class Assembly:
             clock=self._clock,
             labels=self._metrics.plugins,
             key=key,
+            notify=notify,
         )
         await publisher.start()
         stack.push_async_callback(publisher.close)

@@ -109,6 +109,10 @@ class Metrics:
             "processing_time_seconds", "Seconds that plugins say they worked", JOB_SECONDS, "publisher"
         )
 
+        self.notices_dropped = self._counter(
+            "notices_dropped_total", "Notices that an observer did not get", "observer", "cause"
+        )
+
     def _http(self) -> None:
         self.request_seconds = self._histogram(
             "restapi_time_seconds", "Seconds per request", REQUEST_SECONDS, "method", "path"

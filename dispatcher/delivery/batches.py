@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dispatcher_sdk.models import FetchInfo
 
 from dispatcher.delivery.jobs import Item
+from dispatcher.delivery.notices import Notices
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.subscribers import Subscriber
 from dispatcher.metrics import Metrics
@@ -59,7 +60,9 @@ class Ending:
         items: Sequence[Item],
         filtered: dict[str, int],
         leased: bool,
+        notices: Notices,
     ) -> None:
+        self._notices = notices
         self._scheduler = scheduler
         self._metrics = metrics
         self._clock = clock
@@ -76,6 +79,7 @@ class Ending:
         if not self._leased:
             for item in self._items:
                 item.cursor.deliver(item.offset)
+        self._notices.delivered(self._items)
         wanted = self._subscriber.wanted
         plugin, model = self._metrics.plugins(wanted.name), wanted.model
         self._metrics.events_fetched.labels(plugin, model).inc(len(self._items))

@@ -21,6 +21,7 @@ from dispatcher_sdk.models import (
 from dispatcher.delivery.deadletters import DeadLetter, DeadLetters
 from dispatcher.delivery.jobs import Item
 from dispatcher.delivery.leases import Lease
+from dispatcher.delivery.notices import Notices
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.delivery.undecodable import model_of
@@ -57,9 +58,11 @@ class GiveUp:
         reader: Reader,
         letters: DeadLetters,
         publisher: StatusPublisher,
+        notices: Notices,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
+        self._notices = notices
         self._scheduler = scheduler
         self._reader = reader
         self._letters = letters
@@ -118,6 +121,7 @@ class GiveUp:
         if event is None or not outcome.published:
             self._scheduler.finalise(item)  # no status will end it: none is due, or its source has aged off
         self._metrics.dead_letters.labels(lease.reason.split(" ")[0]).inc()
+        self._notices.given_up(item, token, lease.reason)
         log.warning(
             "gave up on an event: %s",
             lease.reason,

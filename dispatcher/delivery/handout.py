@@ -15,6 +15,7 @@ from dispatcher.delivery.bodies import body_of, with_token
 from dispatcher.delivery.cursors import HISTORIC
 from dispatcher.delivery.jobs import Item
 from dispatcher.delivery.matching import FilterRaised
+from dispatcher.delivery.notices import Notices
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.scheduler import Scheduler
@@ -73,6 +74,7 @@ class Handout:
         pause: Pause,
         make_ready: Callable[[Subscriber, Subscription], Awaitable[None]],
         serves: Callable[[int], bool],
+        notices: Notices,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
@@ -82,6 +84,7 @@ class Handout:
         self._pause = pause
         self._make_ready = make_ready
         self._serves = serves
+        self._notices = notices
         self._metrics = metrics
         self._clock = clock
         self._draining = False
@@ -309,7 +312,8 @@ class Handout:
             filters=filters,
         )
         items = [entry.item for entry in found]
-        ending = Ending(self._scheduler, self._metrics, self._clock, subscriber, items, filters, poll.wanted.leases)
+        leased = poll.wanted.leases
+        ending = Ending(self._scheduler, self._metrics, self._clock, subscriber, items, filters, leased, self._notices)
         return Batch(events, info, ending)
 
     def _leased(self, found: Found, now: float, seconds: float | None) -> bytes:

@@ -1,5 +1,6 @@
 """Jobs: events out with clients under a lease, until a status ends them or time does."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from dispatcher_sdk.models import FINAL_STATUSES
@@ -28,6 +29,10 @@ class Item(NamedTuple):
     attempt: int
 
 
+def _ignore(item: Item, token: str, status: str) -> None:
+    pass
+
+
 class Jobs:
     """Pure logic; times are unix seconds. `serving_since`: leases of before count from there."""
 
@@ -38,6 +43,8 @@ class Jobs:
         self._latest = serving_since
         self._expiry = Expiry(serving_since)
         self._lost: list[Item] = []
+        self.on_finished: Callable[[Item, str, str], None] = _ignore
+        """Told of an item, its token and the status that ended it."""
 
     def is_current(self, item: Item) -> bool:
         """Not of before a reset, and still served here."""
@@ -131,6 +138,7 @@ class Jobs:
             if item.cursor.finalise(item.offset):
                 self._metrics.finished.labels(self._metrics.plugins(item.subscriber.wanted.name), status).inc()
                 item.subscriber.wake()
+                self.on_finished(item, token, status)
         elif status == "heartbeat" and (lease := self._current_lease(item)):
             lease.renewed_at = max(lease.renewed_at, when)
             item.cursor.changed()

@@ -21,6 +21,7 @@ from dispatcher.delivery.handout import Handout
 from dispatcher.delivery.leases import parse_token
 from dispatcher.delivery.limits import Limits
 from dispatcher.delivery.marks import Marks, low_marks
+from dispatcher.delivery.notices import Notices
 from dispatcher.delivery.pause import SKIP_SECONDS, Pause
 from dispatcher.delivery.reading import Reader
 from dispatcher.delivery.registry import Registry
@@ -38,7 +39,7 @@ from dispatcher.eventlog.base import EventLog, Fenced, Journal, LogUnavailable, 
 from dispatcher.eventlog.membership import Alone, Membership
 from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import header_of
-from dispatcher.hooks.types import EventFilter, HeaderFilter, Subscription
+from dispatcher.hooks.types import EventFilter, HeaderFilter, Notify, Subscription
 from dispatcher.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ class Delivery:
         event_filters: Sequence[EventFilter],
         publisher: StatusPublisher,
         membership: Membership | None = None,
+        notify: Notify | None = None,
         metrics: Metrics,
         clock: Callable[[], float],
         limits: Limits | None = None,
@@ -95,20 +97,22 @@ class Delivery:
         takeover = Takeover(scheduler, checkpoint, self._registry, self._replay, pause, clock)
         self.slots = slots = Slots(membership, takeover)
         letters = DeadLetters(log, names, clock)
+        notices = Notices(notify, clock)
+        scheduler.jobs.on_finished = notices.finished
         self._ticking = Ticking(
             log,
             scheduler,
             self._registry,
             self._following,
             checkpoint,
-            GiveUp(scheduler, self._reader, letters, publisher, metrics, clock),
+            GiveUp(scheduler, self._reader, letters, publisher, notices, metrics, clock),
             pause,
             slots,
             self._status_topic,
             clock,
         )
         self._handout = Handout(
-            scheduler, self._reader, event_filters, pause, self._make_ready, slots.serves, metrics, clock
+            scheduler, self._reader, event_filters, pause, self._make_ready, slots.serves, notices, metrics, clock
         )
 
     # ---- life
@@ -206,6 +210,7 @@ class Delivery:
 
     async def simulate(self, event: BinaryEvent) -> list[SimulatedConsumer]:
         """Which subscribers of the last 24 h would be given this event, and which filter says no."""
+        await self.slots.settled(MOMENT_SECONDS)
         rules = [rule for rule in self._header_filters if rule.name in SIMULATED_FILTERS]
         header = header_of(event)
         since = self._clock() - SIMULATED_SECONDS

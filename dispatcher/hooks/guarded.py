@@ -5,7 +5,7 @@ The server's own objects are used as they are, so an installation without packag
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ from dispatcher.hooks.types import (
     Fetched,
     FetchingStore,
     HeaderFilter,
+    Notice,
     ObjectStore,
+    Observer,
     StoredInfo,
     StoreFactory,
     StreamId,
@@ -173,6 +175,18 @@ class GuardedFetchingStore(GuardedStore):
             return await self._fetch(where, most)
 
 
+class GuardedObserver:
+    def __init__(self, inner: Observer, account: Account, budget: float) -> None:
+        self.name = inner.name
+        self._observe = inner.observe
+        self._account = account
+        self._budget = budget
+
+    async def observe(self, notices: Sequence[Notice]) -> None:
+        async with self._account.timed(self._budget):
+            await self._observe(notices)
+
+
 def guarded_factory(factory: StoreFactory, account: Account, budget: float) -> StoreFactory:
     async def open_store(url: str) -> ObjectStore:
         store = await factory(url)
@@ -189,6 +203,7 @@ _GUARDS: Final[dict[str, Callable[[Any, Account, float], Any]]] = {
     "event enricher": GuardedEventEnricher,
     "upload enricher": GuardedUploadEnricher,
     "store": guarded_factory,
+    "observer": GuardedObserver,
 }
 
 

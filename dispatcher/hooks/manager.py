@@ -21,6 +21,7 @@ from dispatcher.hooks.types import (
     EventFilter,
     HeaderFilter,
     HookContext,
+    Observer,
     StoreFactory,
     UploadEnricher,
     WorkerEnricher,
@@ -32,6 +33,7 @@ _READERS: Final[Mapping[str, Callable[[object], list[objects.Found]]]] = {
     "register_filters": objects.filters,
     "register_enrichers": objects.enrichers,
     "register_stores": objects.stores,
+    "register_observers": objects.observers,
 }
 _Key = tuple[objects.Kind, str]
 
@@ -89,6 +91,7 @@ class HookManager:
         self.upload_enrichers: tuple[UploadEnricher, ...] = ()
         self.worker_enrichers: tuple[WorkerEnricher, ...] = ()
         self.stores: Mapping[str, StoreFactory] = {}
+        self.observers: tuple[Observer, ...] = ()
 
     def load(self) -> None:
         """Load everything; call once. Raises StartupError when a required package does not load."""
@@ -229,6 +232,7 @@ class HookManager:
         self.event_enrichers = of("event enricher")
         self.upload_enrichers = of("upload enricher")
         self.worker_enrichers = of("worker enricher")
+        self.observers = of("observer")
         self.stores = {name: factory for (kind, name), factory in placed.items() if kind == "store"}
 
 

@@ -9,7 +9,9 @@ from typing import Any, Final, Literal
 from dispatcher.hooks.checks import Refused
 from dispatcher.hooks.types import EventEnricher, EventFilter, HeaderFilter, UploadEnricher, WorkerEnricher
 
-Kind = Literal["header filter", "event filter", "event enricher", "upload enricher", "worker enricher", "store"]
+Kind = Literal[
+    "header filter", "event filter", "event enricher", "upload enricher", "worker enricher", "store", "observer"
+]
 
 NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*")
@@ -27,6 +29,11 @@ def filters(returned: object) -> list[Found]:
 def enrichers(returned: object) -> list[Found]:
     """Raises Refused."""
     return [_enricher(item) for item in _items("register_enrichers", returned)]
+
+
+def observers(returned: object) -> list[Found]:
+    """Raises Refused."""
+    return [_observer(item) for item in _items("register_observers", returned)]
 
 
 def stores(returned: object) -> list[Found]:
@@ -58,6 +65,12 @@ def _filter(item: object) -> Found:
     _require_plain(f"{name}.reject", reject, ("header", "subscription"), cure)
     assert isinstance(item, HeaderFilter)
     return "header filter", name, item
+
+
+def _observer(item: object) -> Found:
+    name = _name(item)
+    _require_async(f"{name}.observe", getattr(item, "observe", None), ("notices",))
+    return "observer", name, item
 
 
 def _enricher(item: object) -> Found:

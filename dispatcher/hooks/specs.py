@@ -7,7 +7,7 @@ from typing import Final
 
 from pluggy import HookimplMarker, HookspecMarker
 
-from dispatcher.hooks.types import Enrichers, Filters, HookContext, Stores
+from dispatcher.hooks.types import Enrichers, Filters, HookContext, Observers, Stores
 
 PROJECT: Final = "dispatcher"
 ENTRY_POINTS: Final = "dispatcher.hooks"
@@ -36,4 +36,10 @@ def register_stores(context: HookContext) -> Stores:
     raise NotImplementedError
 
 
-HOOKS: Final = (register_filters, register_enrichers, register_stores)
+@hookspec
+def register_observers(context: HookContext) -> Observers:
+    """Told of events that are published, delivered, finished and dead-lettered."""
+    raise NotImplementedError
+
+
+HOOKS: Final = (register_filters, register_enrichers, register_stores, register_observers)

@@ -1,9 +1,9 @@
 """The typed objects that hooks register, and what they are given."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from dispatcher_sdk.models import AnyEvent, Datastream
 
@@ -154,6 +154,51 @@ class WorkerEnricher:
 Enricher = EventEnricher | UploadEnricher | WorkerEnricher
 
 
+What = Literal["published", "delivered", "finished", "dead-lettered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that happened to an event. Fields that do not apply are empty."""
+
+    what: What
+    time: float
+    """Unix seconds."""
+    topic: str
+    key: str = ""
+    """`kafka_key` of the event; empty for `delivered`."""
+    partition: int = -1
+    offset: int = -1
+    """Where it lies in the log; -1 for `published`."""
+    source: str = ""
+    author: str = ""
+    """`published`: who published it; of a status: who published the event that it is about."""
+    plugin: str = ""
+    version: str = ""
+    """`delivered`, `finished`, `dead-lettered`: to whom, or by whom."""
+    status: str = ""
+    """`finished`: the final status. `published`: that of a status."""
+    token: str = ""
+    """`finished`, `dead-lettered`: the job's `dequeued`."""
+    reason: str = ""
+    """`dead-lettered`: why."""
+
+
+Notify = Callable[[Notice], None]
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """Hears of what happens. It slows nothing: while it is busy notices wait in a queue, and when that is full the
+    oldest are dropped and counted."""
+
+    name: str
+
+    async def observe(self, notices: Sequence[Notice]) -> None:
+        """Some notices, in the order in which they happened. Raising loses these, which is counted."""
+        ...
+
+
 class StreamId(NamedTuple):
     """Address of stored bytes. Source and label are empty for objects of the old root layout."""
 
@@ -224,5 +269,6 @@ class HookContext:
 
 
 Filters = Iterable[Filter]
+Observers = Iterable[Observer]
 Enrichers = Iterable[Enricher]
 Stores = Mapping[str, StoreFactory]

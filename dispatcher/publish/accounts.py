@@ -1,11 +1,14 @@
 """Counts what was published. Adds up per call, as each touch of a metric costs a microsecond."""
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from dispatcher_sdk.models import COMPLETED, MODEL_NAMES, STATUSES, AnyEvent, StatusEvent
 from prometheus_client import Counter, Histogram
 
 from dispatcher.eventlog.base import Append
+from dispatcher.hooks.header import Header, unpack
+from dispatcher.hooks.types import Notice, Notify
 from dispatcher.metrics import OTHER, BoundedLabels, Metrics
 
 LONGEST_JOB = 366 * 86_400.0
@@ -15,7 +18,15 @@ LONGEST_JOB = 366 * 86_400.0
 class Accounts:
     """The publishing metrics of one server. Keeps what `labels` gives: looking it up costs as much as counting."""
 
-    def __init__(self, metrics: Metrics, label: BoundedLabels) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        label: BoundedLabels,
+        notify: Notify | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._notify = notify
+        self._clock = clock
         self._metrics = metrics
         self._label = label
         self._published: dict[tuple[str, str], Counter] = {}
@@ -44,10 +55,24 @@ class Accounts:
         for item, problem in zip(items, problems, strict=True):
             if problem is None:
                 taken[item.topic] = taken.get(item.topic, 0) + len(item.value or b"")
+                if self._notify is not None and item.value is not None:
+                    self._notify(self._notice(item))
             else:
                 self._metrics.log_errors.labels(item.topic).inc()
         for topic, size in taken.items():
             self._topic(topic).inc(size)
+
+    def _notice(self, item: Append) -> Notice:
+        header = unpack(item.tag) if item.tag is not None else Header()
+        return Notice(
+            "published",
+            self._clock(),
+            item.topic,
+            key=item.key.decode("utf-8", "replace"),
+            source=header.source,
+            author=header.author,
+            status=header.status,
+        )
 
     def removed(self, step: str) -> None:
         self._metrics.produce_removed.labels(step).inc()

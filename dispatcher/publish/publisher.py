@@ -8,7 +8,7 @@ from dispatcher_sdk.models import MODELS, AnyEvent, problem
 from dispatcher.errors import Unavailable
 from dispatcher.eventlog.base import EventLog, LogUnavailable, RecordTooLarge
 from dispatcher.eventlog.topics import TopicNames
-from dispatcher.hooks.types import EventEnricher
+from dispatcher.hooks.types import EventEnricher, Notify
 from dispatcher.metrics import BoundedLabels, Metrics
 from dispatcher.publish.accounts import Accounts
 from dispatcher.publish.children import ChildMaker, CopyStream, Inserts
@@ -47,9 +47,10 @@ class Publisher:
         clock: Callable[[], float],
         labels: BoundedLabels | None = None,
         key: Callable[[AnyEvent], str] = kafka_key,
+        notify: Notify | None = None,
     ) -> None:
-        """`key` gives the kafka_key of an event."""
-        self._accounts = Accounts(metrics, labels or BoundedLabels())
+        """`key` gives the kafka_key of an event; `notify` hears of what is durable."""
+        self._accounts = Accounts(metrics, labels or BoundedLabels(), notify, clock)
         first_use = FirstUse(log, names, plan, sources)
         self._pipeline = Pipeline(
             names=names,

@@ -10,7 +10,7 @@ import pytest
 from dispatcher_sdk.models import BinaryEntity, BinaryEvent, Datastream, Source
 
 from dispatcher.delivery.rules import first_rejection
-from dispatcher.hooks import Header, HookContext, StreamHeader, StreamId, Subscription, Upload
+from dispatcher.hooks import Header, HookContext, Notice, StreamHeader, StreamId, Subscription, Upload
 from dispatcher.hooks import types as hook_types
 from dispatcher.hooks.builtin import BuiltinHooks
 from dispatcher.hooks.manager import HookManager
@@ -116,6 +116,14 @@ def test_example_security_markings(load):
     assert first_rejection(rules, Header(security="TLP:CLEAR"), reader) is None
     assert first_rejection(rules, Header(security="TLP:RED"), reader) == "FilterSecurity-max_security"
     assert first_rejection(rules, Header(security="unknown"), reader) == "FilterSecurity-max_security"
+
+
+async def test_example_observer(load):
+    [observer] = load("observer").observers
+    await observer.observe(
+        [Notice("finished", 1.0, "t", plugin="yara", status="error-timeout"), Notice("published", 1.0, "t")]
+    )
+    assert observer._observe.__self__.seen == ["yara: error-timeout"]
 
 
 async def test_example_eventenricher(load):

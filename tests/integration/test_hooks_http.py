@@ -1,12 +1,14 @@
 """An operator asks a running server what its hook packages do."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from pydantic import BaseModel, SecretStr
 
-from dispatcher.hooks import Header, HookContext, Subscription, hookimpl
+from dispatcher.hooks import Header, HookContext, Notice, Subscription, hookimpl
 from dispatcher.testing import LocalDispatcher
 
 
@@ -62,6 +64,67 @@ async def test_packages_and_what_they_cost(tmp_path: Path) -> None:
         assert rule["object"] == "header filter Refuses"
         assert rule["calls"] >= 2
         assert (rule["errors"], rule["last_error"], rule["in_place_of_builtin"]) == (0, "", False)
+
+
+class Diary:
+    name = "Diary"
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str, str]] = []
+        self.news = asyncio.Event()
+
+    async def observe(self, notices: Sequence[Notice]) -> None:
+        self.seen += [(notice.what, notice.plugin or notice.author, notice.status) for notice in notices]
+        self.news.set()
+
+    async def until(self, entry: tuple[str, str, str]) -> None:
+        async with asyncio.timeout(10):
+            while entry not in self.seen:
+                self.news.clear()
+                await self.news.wait()
+
+
+class Observing:
+    name = "observing"
+
+    def __init__(self, diary: Diary) -> None:
+        self.diary = diary
+
+    @hookimpl
+    def register_observers(self) -> list[Diary]:
+        return [self.diary]
+
+
+async def test_an_observer_hears_what_becomes_of_a_job(tmp_path: Path) -> None:
+    diary = Diary()
+    async with (
+        LocalDispatcher(tmp_path, hooks=[Observing(diary)]) as server,
+        aiohttp.ClientSession(server.url) as http,
+    ):
+        query = "name=plug&version=1&r-live=true&r-historic=true&deadline=5"
+        async with http.post("/api/v2/event?model=binary", json=[binary("lab")]) as reply:
+            assert reply.status == 200
+        await diary.until(("published", "tester", ""))
+        path = f"/api/v2/event/binary/active?{query}"
+        async with http.get(path, headers={"Accept": "application/json"}) as reply:
+            (job,) = (await reply.json())["events"]
+        await diary.until(("delivered", "plug", ""))
+        status = {
+            "model_version": 6,
+            "kafka_key": "placeholder",
+            "timestamp": "2024-05-01T10:00:01Z",
+            "author": {"name": "plug", "version": "1", "category": "plugin"},
+            "entity": {"input": job, "status": "completed-empty"},
+        }
+        async with http.post("/api/v2/event?model=status", json=status) as reply:
+            assert reply.status == 200
+        await diary.until(("finished", "plug", "completed-empty"))
+    assert diary.seen == [
+        ("published", "tester", ""),
+        ("delivered", "plug", ""),
+        ("published", "tester", "completed-empty"),
+        ("finished", "plug", "completed-empty"),
+    ]
 
 
 def binary(source: str) -> dict[str, Any]:

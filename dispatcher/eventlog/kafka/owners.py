@@ -26,14 +26,20 @@ class Owners:
         self._admin: AIOKafkaAdminClient | None = None
         self._asking = asyncio.Lock()
         self._known: Mapping[int, str] = {}
+        self._failure = ""
         self._fresh_until = 0.0
 
     async def now(self) -> Mapping[int, str]:
         """URL per slot. Raises LogUnavailable."""
         async with self._asking:
             if time.monotonic() >= self._fresh_until:
-                self._known = await self._ask()
+                try:
+                    self._known, self._failure = await self._ask(), ""
+                except LogUnavailable as problem:  # many wait here: they need not all wait for the same answer
+                    self._failure = str(problem)
                 self._fresh_until = time.monotonic() + FRESH_SECONDS
+            if self._failure:
+                raise LogUnavailable(self._failure)
             return self._known
 
     def forget(self) -> None:
