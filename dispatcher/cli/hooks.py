@@ -8,14 +8,16 @@ import click
 from dispatcher.assembly import Assembly
 from dispatcher.cli.console import Failure
 from dispatcher.cli.environment import loaded_settings
+from dispatcher.cli.scaffold import new
 from dispatcher.cli.text import printable
 from dispatcher.errors import StartupError
 from dispatcher.hooks.packages import HookPackage
 from dispatcher.metrics import Metrics
 
 
-@click.command()
-def hooks() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def hooks(context: click.Context) -> None:
     """List hook packages: version, objects, options, and why one is left out.
 
     Loads them as a server with these settings would. The exit code is 1 when a package does not load. What they cost
@@ -24,8 +26,11 @@ def hooks() -> None:
     \b
     Examples:
       dispatcher hooks
+      dispatcher hooks new my-rules
       DISPATCHER_HOOKS_DIR=/etc/azul/hooks dispatcher hooks
     """
+    if context.invoked_subcommand is not None:
+        return
     try:
         assembly = Assembly(loaded_settings(os.environ).settings, Metrics(), time.time)
         assembly.hooks.load()
@@ -35,6 +40,9 @@ def hooks() -> None:
     click.echo("\n".join(line for package in packages for line in _lines(package)))
     if any(package.error for package in packages):
         raise SystemExit(1)
+
+
+hooks.add_command(new)
 
 
 def _lines(package: HookPackage) -> list[str]:

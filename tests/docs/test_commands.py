@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 END = "__end_of_block__"
-TUTORIAL = "docs/tutorial/first-ten-minutes.md"
+TUTORIALS = ("docs/tutorial/first-ten-minutes.md", "docs/tutorial/first-hook.md")
 PATIENCE = 60.0
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -111,8 +111,9 @@ def terminals(tmp_path: Path) -> Iterator[Terminals]:
     opened.close()
 
 
-def test_the_tutorial(blocks: Callable[[str], list[Any]], terminals: Terminals, tmp_path: Path) -> None:
-    for block in blocks(TUTORIAL):
+@pytest.mark.parametrize("page", TUTORIALS)
+def test_the_tutorial(page: str, blocks: Callable[[str], list[Any]], terminals: Terminals, tmp_path: Path) -> None:
+    for block in blocks(page):
         if block.language == "python":
             name = re.match(r"# (\w+\.py)\n", block.code)
             assert name, f"a Python block starts with its file name:\n{block.code}"

@@ -1,5 +1,8 @@
 """`dispatcher hooks` as an operator sees it."""
 
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,3 +63,37 @@ def test_what_is_disabled(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None
     result = CliRunner().invoke(main, ["hooks"])
     assert result.exit_code != 0
     assert "there is no min" in result.output
+
+
+@pytest.mark.timeout(90)
+def test_a_new_package_passes_its_own_test_at_once(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["hooks", "new", "my-rules", "--into", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "my-rules"
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "t"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=80,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 passed" in ran.stdout
+    pyproject = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert pyproject["project"]["entry-points"]["dispatcher.hooks"] == {"my_rules": "my_rules"}
+    assert "DISPATCHER_HOOK_MY_RULES_SOURCES" in (folder / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", ["My Rules", "../x", "1st", "-x", ""])
+def test_names_that_are_none(name: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["hooks", "new", "--into", str(tmp_path), "--", name])
+    assert result.exit_code != 0
+    assert "is no name for a package" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_there_already_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    result = CliRunner().invoke(main, ["hooks", "new", "mine", "--into", str(tmp_path)])
+    assert result.exit_code != 0
+    assert "is there already" in result.output
