@@ -22,6 +22,7 @@ class LocalDispatcher:
     """`async with LocalDispatcher(folder) as server:` then `server.url`.
 
     folder: where it may keep files while it runs. hooks: hook packages (modules or objects), all of which must load.
+    Packages that happen to be installed are left out, so that a test means the same everywhere.
     hook_options: options of packages by name, as in `{"my_hooks": {"limit": 3}}`.
     Further keywords are settings by their attribute names: `lease_seconds=2`, or
     `kafka_endpoint="localhost:9092", kafka_topic_prefix="mine"` for a log on Kafka. Raises StartupError.
@@ -43,6 +44,7 @@ class LocalDispatcher:
             "store": "memory:",
             "parser_workers": 1,
             "drain_seconds": 1,
+            "hooks_installed": False,
             "hooks_options": yaml.safe_dump({name: dict(options) for name, options in (hook_options or {}).items()}),
         }
         required = tuple(package_name(package) for package in hooks)

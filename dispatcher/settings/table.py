@@ -221,6 +221,9 @@ class Settings(BaseModel):
         Names, About("Hook packages, with commas between, without which the server does not start.")
     ] = ()
     hooks_disabled: Annotated[Names, About("Hook packages, with commas between, that are not loaded.")] = ()
+    hooks_installed: Annotated[
+        bool, About("Whether hook packages that are installed beside the server are loaded by themselves.")
+    ] = True
     hooks_dir: Annotated[
         str, About("Folder in which each Python file is a hook package; empty means that there is none.")
     ] = ""

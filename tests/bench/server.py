@@ -40,6 +40,7 @@ class Server:
             "DISPATCHER_LISTEN": self.address,
             "DISPATCHER_DATA_DIR": self._folder.name,
             "DISPATCHER_LOG_LEVEL": "WARNING",
+            "DISPATCHER_HOOKS_INSTALLED": "false",
             **self.settings,
         }
         command = Path(sys.executable).with_name("dispatcher")

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 INHERITED = {name: value for name, value in os.environ.items() if not name.startswith(("DISPATCHER_", "DP_", "DP."))}
+INHERITED["DISPATCHER_HOOKS_INSTALLED"] = "false"
 READY_SECONDS = 60.0
 _LOOK_SECONDS = 0.02
 _TAIL_BYTES = 3000
