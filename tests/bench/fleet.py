@@ -41,6 +41,8 @@ class Plan:
     mixed: bool = True
     """False: all read passively, and live only."""
     name: str = "fleet"
+    one_topic: bool = False
+    """Each reads one topic only, else those of all actions."""
     in_turn: bool = False
     """Those that read what is older begin one after the other, not at the same time."""
 
@@ -69,9 +71,11 @@ def subscriber(plan: Plan, number: int) -> Subscriber:
     historic = plan.mixed and number % 10 == min(9, plan.subscribers - 1)
     task = plan.mixed and not historic and number % 10 < 6
     bounds = f"r-over-content-size={max(kind * STEP, 1)}&r-under-content-size={kind * STEP + STEP - 1}"
+    count = plan.count if task or not plan.mixed else 1000
+    topic = "&r-action=extracted" if plan.one_topic else ""
     path = (
-        f"/api/v2/event/binary/{'active' if task else 'passive'}?name={plan.name}-{number}&version=1&{bounds}"
-        f"&r-live=true&r-historic={str(historic).lower()}&count={plan.count if task or not plan.mixed else 1000}"
+        f"/api/v2/event/binary/{'active' if task else 'passive'}?name={plan.name}-{number}&version=1&{bounds}{topic}"
+        f"&r-live=true&r-historic={str(historic).lower()}&count={count}"
     )
     return Subscriber(number, kind, task, historic, plan.servers[number % len(plan.servers)], path)
 

@@ -1,7 +1,7 @@
 """What subscribers cost that do nothing: memory of those that are only known, and memory and CPU of those that wait.
 
-Registered are plugins that asked once and went away; waiting are those in a long poll. With many partitions each
-subscriber has a place in each of them. Resident memory of the server process.
+Registered are plugins that asked once and went away; waiting are those in a long poll. Each reads one topic and has a
+place in each of its partitions. Resident memory of the server process.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def run(chosen: argparse.Namespace, console: Console) -> list[Result]:
 def measure(subscribers: int, partitions: int, seconds: float, log: Log) -> Result:
     settings = log.fresh() | {"DISPATCHER_GLOBAL_PARTITION_COUNT": str(partitions)}
     with Server(**settings) as server:
-        plan = Plan([server.address], subscribers, kinds=20, mixed=False)
+        plan = Plan([server.address], subscribers, kinds=20, mixed=False, one_topic=True)
         with Generator("fleet", json.dumps(asdict(plan))) as fleet:
             fleet.ask("fill", events=plan.kinds)  # the topic is there
             fleet.ask("wait", seconds=SETTLE_SECONDS)
