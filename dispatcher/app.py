@@ -26,6 +26,7 @@ from dispatcher.delivery.service import Delivery
 from dispatcher.errors import StartupError
 from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.hooks.observing import Observing
+from dispatcher.hooks.running import running
 from dispatcher.hooks.types import Notify
 from dispatcher.listening import bind, cannot_listen
 from dispatcher.metrics import Metrics
@@ -88,6 +89,7 @@ class Dispatcher:
 
     async def _start(self, stack: AsyncExitStack) -> None:
         self.hooks.load()
+        await stack.enter_async_context(running(self.hooks))
         self._sockets = bind(self.settings.host, self.settings.port)
         for bound in self._sockets:
             stack.callback(bound.close)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from itertools import chain
@@ -108,6 +109,29 @@ class HookManager:
                 self._attempt(item, self._collect)
         self.packages = [item.package for item in everyone]
         self._check_required(candidates)
+        self._hand_out(self._in_order())
+
+    def lasting(self) -> dict[str, list[AbstractAsyncContextManager[Any]]]:
+        """Package → those of its objects that run from the server's start to its end, each once: see hooks.running."""
+        found: dict[str, list[AbstractAsyncContextManager[Any]]] = {}
+        for item, thing in self._claims.values():
+            others = found.setdefault(item.package.name, [])
+            if isinstance(thing, AbstractAsyncContextManager) and not any(thing is other for other in others):
+                others.append(thing)
+        return found
+
+    def leave_out(self, name: str, error: str) -> None:
+        """Take back what a package registered, before anything was used: it cannot run. Raises StartupError where
+        the server must not be without it."""
+        (item,) = [owner for owner, _ in self._claims.values() if owner.package.name == name][:1]
+        replaces = item.package.replaces
+        self._skip(item, error)
+        if replaces or name in self._required:
+            instead = f"; it stands in for the server's own {', '.join(replaces)}" if replaces else ""
+            raise StartupError(f"required hook package {name} does not start: {error}{instead}")
+        self._claims = {key: claim for key, claim in self._claims.items() if claim[0] is not item}
+        self.packages = [replace(one, objects=(), error=error) if one.name == name else one for one in self.packages]
+        self.accounts.pop(name, None)
         self._hand_out(self._in_order())
 
     def _candidates(self) -> list[Candidate]:

@@ -16,6 +16,7 @@ from dispatcher.delivery.signals import Signals
 from dispatcher.errors import StartupError
 from dispatcher.eventlog.base import EventLog, LogUnavailable, Record, TopicRefused
 from dispatcher.eventlog.follow import Follower
+from dispatcher.hooks.running import running
 from dispatcher.metrics import Metrics
 from dispatcher.publish.keys import key_of_copy
 from dispatcher.publish.topics import unlisted_sources
@@ -146,6 +147,7 @@ class Session:
     async def _open(self, stack: AsyncExitStack) -> Reprocess:
         assembly = self._assembly
         assembly.hooks.load()
+        await stack.enter_async_context(running(assembly.hooks))
         await assembly.make_topics(self._log)
         await self._positions.make()
         await self._follow_origin(stack)
