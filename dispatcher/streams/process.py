@@ -18,7 +18,7 @@ import msgspec
 from dispatcher.streams.frames import CAUSES, HEAD, MAX_FRAME, fault, pack
 
 _MODULE = "dispatcher.streams.worker_main"
-_PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_", "VIRTUAL_ENV", "PYTHON")
+_PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_", "MAGIC", "VIRTUAL_ENV", "PYTHON")
 """Environment that a worker sees. Not the rest: it holds the server's passwords and keys."""
 
 

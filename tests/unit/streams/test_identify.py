@@ -223,6 +223,14 @@ def test_pips_libmagic_is_used_where_the_system_has_an_old_one(tmp_path):
     assert (found, version) == ("True", system)
 
 
+def test_an_operators_magic_file_is_used_by_workers(tmp_path, monkeypatch):
+    """Images and hosts whose libmagic lies in an unusual place say so with MAGIC, as for `file`."""
+    (tmp_path / "own").write_text("0\tstring\tAZUL\tour own kind of file\n")
+    (tmp_path / "sample").write_bytes(b"AZUL" + bytes(100))
+    monkeypatch.setenv("MAGIC", str(tmp_path / "own"))
+    assert identify_file(tmp_path / "sample").magic == "our own kind of file"
+
+
 def test_every_parser_is_there_or_has_a_hint():
     names = {enricher.name for enricher in builtin_enrichers()} | {hint.split(":")[0] for hint in missing_parsers()}
     assert {"identify", "ssdeep", "tlsh"} <= names
