@@ -1,117 +1,38 @@
 """Members of one group: who has which slot, who takes over, and who may be sure of it."""
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
+from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.eventlog.kafka.connection import Connection
 from dispatcher.eventlog.kafka.journal import journal_spec
 from dispatcher.eventlog.kafka.log import KafkaLog
-from dispatcher.eventlog.kafka.membership import KafkaMembership
+from dispatcher.eventlog.kafka.owners import Owners
 from dispatcher.eventlog.kafka.proof import Proof
 from dispatcher.eventlog.membership import ALL_SLOTS
 from tests.kafka.broker import KafkaBroker
+from tests.kafka.members import SESSION, Group, Keeper
 
 pytestmark = pytest.mark.timeout(60)
 
-SESSION = 2.0
-
-
-class Keeper:
-    """Implements membership.Keeper; `busy` = every process's turns at suspending and being dealt, in order."""
-
-    def __init__(self, name: str, told: list[str]) -> None:
-        self.name = name
-        self.told = told
-        self.slots: frozenset[int] = frozenset()
-        self.news = asyncio.Event()
-        self.stuck = False
-
-    async def suspend(self) -> None:
-        self.told.append(f"{self.name} suspends")
-        if self.stuck:
-            await asyncio.Event().wait()
-        self.told.append(f"{self.name} has suspended")
-
-    def dealt(self, slots: frozenset[int]) -> None:
-        self.told.append(f"{self.name} is dealt {len(slots)}")
-        self.slots = slots
-        self.news.set()
-
-    async def until(self, condition: Callable[[frozenset[int]], bool], seconds: float = 15) -> None:
-        async with asyncio.timeout(seconds):
-            while not condition(self.slots):
-                self.news.clear()
-                await self.news.wait()
-
-
-class Group:
-    def __init__(self, endpoint: str, topic: str, stack: AsyncExitStack) -> None:
-        self.endpoint = endpoint
-        self.topic = topic
-        self.told: list[str] = []
-        self._stack = stack
-
-    async def join(self, name: str) -> tuple[KafkaMembership, Keeper]:
-        keeper = Keeper(name, self.told)
-        member = KafkaMembership(
-            Connection(self.endpoint),
-            group=self.topic + ".group",
-            topic=self.topic,
-            url=f"http://{name}:8111",
-            session=SESSION,
-        )
-        self._stack.push_async_callback(member.close)
-        await member.start(keeper)
-        return member, keeper
-
-    async def join_apart(self) -> asyncio.subprocess.Process:
-        """A member in a process of its own."""
-        code = (
-            "import asyncio, sys\n"
-            "from tests.kafka.test_membership import *\n"
-            "async def main():\n"
-            "    async with AsyncExitStack() as stack:\n"
-            "        member, keeper = await Group(sys.argv[1], sys.argv[2], stack).join('apart')\n"
-            "        print(len(keeper.slots), flush=True)\n"
-            "        while True:\n"
-            "            await asyncio.to_thread(sys.stdin.readline)\n"
-            "            print(member.proven(), flush=True)\n"
-            "asyncio.run(main())\n"
-        )
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", code, self.endpoint, self.topic),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path) or "."},
-        )
-        self._stack.push_async_callback(_end, process)
-        assert process.stdout is not None
-        assert int(await process.stdout.readline()) > 0
-        return process
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-        await process.wait()
-
 
 @pytest.fixture
-async def new_group(prefix: str) -> AsyncIterator[Callable[[KafkaBroker], Awaitable[Group]]]:
+async def new_group(prefix: str) -> AsyncIterator[Callable[..., Awaitable[Group]]]:
     async with AsyncExitStack() as stack:
 
-        async def made(broker: KafkaBroker) -> Group:
+        async def made(broker: KafkaBroker, slots: int = 64) -> Group:
             topic = prefix + "system.dispatch"
             log = KafkaLog(Connection(broker.endpoint), prefix=prefix)
             await log.start()
-            await log.ensure_topics([journal_spec(topic)])
+            await log.ensure_topics([replace(journal_spec(topic), partitions=slots)])
             await log.close()
             return Group(broker.endpoint, topic, stack)
 
@@ -119,7 +40,7 @@ async def new_group(prefix: str) -> AsyncIterator[Callable[[KafkaBroker], Awaita
 
 
 @pytest.fixture
-async def group(new_group: Callable[[KafkaBroker], Awaitable[Group]], kafka: KafkaBroker) -> Group:
+async def group(new_group: Callable[..., Awaitable[Group]], kafka: KafkaBroker) -> Group:
     return await new_group(kafka)
 
 
@@ -178,8 +99,12 @@ async def test_who_was_stopped_knows_that_it_may_have_lost_its_slots(group: Grou
     assert process.stdout is not None
     process.stdin.write(b"\n")
     process.send_signal(signal.SIGCONT)
+    process.stdin.write(b"\n")
     assert await process.stdout.readline() == b"False\n"
     await keeper.until(lambda slots: len(slots) == 32)
+    async with asyncio.timeout(5):  # it is told of its share in about the same moment as we
+        while await process.stdout.readline() != b"True\n":
+            process.stdin.write(b"\n")
 
 
 async def test_who_suspends_for_ever_does_not_hold_up_the_others(group: Group) -> None:
@@ -192,10 +117,7 @@ async def test_who_suspends_for_ever_does_not_hold_up_the_others(group: Group) -
 async def test_a_stranger_in_the_group_has_no_url(group: Group) -> None:
     """A tool with our group's name: its slots are nobody's, and the server asks on."""
     member, _ = await group.join("a")
-    stranger = KafkaMembership(
-        Connection(group.endpoint), group=group.topic + ".group", topic=group.topic, url="tool", session=SESSION
-    )
-    keeper = Keeper("tool", group.told)
+    stranger, keeper = group.member("tool"), Keeper("tool", group.told)
     await stranger.start(keeper)
     owners = await member.owners()
     assert set(owners.values()) <= {"http://a:8111"}
@@ -203,9 +125,122 @@ async def test_a_stranger_in_the_group_has_no_url(group: Group) -> None:
     await stranger.close()
 
 
+async def test_who_ends_before_it_was_let_in_is_dealt_nothing(group: Group) -> None:
+    """A start that is broken off: the others are still busy, and the client hands out late what it gets."""
+    _, a = await group.join("a")
+    a.stuck = True
+    late, keeper = group.member("http://late:8111"), Keeper("late", group.told)
+    starting = asyncio.create_task(late.start(keeper))
+    await _until(lambda: group.told[-1] == "a suspends", 15)
+    starting.cancel()
+    await late.close()
+    assert not [line for line in group.told if line.startswith("late is dealt")]
+    assert not late.proven()
+    await a.until(lambda slots: slots == ALL_SLOTS)
+
+
+async def test_who_has_no_slot_is_a_member_all_the_same(
+    new_group: Callable[..., Awaitable[Group]], kafka: KafkaBroker
+) -> None:
+    """There are more of them than slots."""
+    group = await new_group(kafka, slots=1)
+    both = [await group.join("a"), await group.join("b")]
+    ((owner, _),) = [(member, keeper) for member, keeper in both if keeper.slots]
+    ((idle, keeper),) = [(member, keeper) for member, keeper in both if not keeper.slots]
+    dealt = time.monotonic()
+    await _until(lambda: time.monotonic() - dealt > 1.5 * SESSION, 10)
+    assert idle.proven(), "nobody can have been dealt what it has not"
+    assert idle.silence() is None
+    assert await idle.owners() == await owner.owners() == {0: owner.url}
+    await owner.close()
+    await keeper.until(lambda slots: slots == {0})
+    assert idle.proven()
+    assert (idle.silence() or 0.0) < SESSION
+
+
+async def test_who_is_refused_by_the_group_tries_again_until_it_is_let_in(
+    group: Group, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody with another idea of sharing is in our group, and the client gives up on us."""
+    stranger = AIOKafkaConsumer(
+        group.topic,
+        bootstrap_servers=group.endpoint,
+        group_id=group.topic + ".group",
+        partition_assignment_strategy=(RoundRobinPartitionAssignor,),
+        enable_auto_commit=False,
+    )
+    await stranger.start()
+    joining = asyncio.create_task(group.join("a"))
+    await _until(lambda: caplog.text.count("out of the group of dispatchers") >= 2, 20)
+    await stranger.stop()
+    member, keeper = await joining
+    await keeper.until(lambda slots: slots == ALL_SLOTS)
+    assert member.proven()
+
+
+async def test_who_asks_for_owners_while_a_dispatcher_ends_is_told_so_at_once(
+    new_group: Callable[..., Awaitable[Group]], fragile: KafkaBroker
+) -> None:
+    group = await new_group(fragile)
+    await group.join("a")
+    owners = Owners(Connection(fragile.endpoint), group.topic + ".group", group.topic)
+    assert len(await owners.now()) == 64
+    owners.forget()
+    fragile.hang()
+    try:
+        waiting = [asyncio.create_task(owners.now()) for _ in range(20)]
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting[0]), 0.2)
+        async with asyncio.timeout(5):
+            await owners.close()
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+    finally:
+        fragile.go_on()
+    assert {type(answer) for answer in answers} == {LogUnavailable}
+    with pytest.raises(LogUnavailable):
+        await owners.now()
+
+
+async def test_all_who_ask_for_owners_share_one_answer(
+    new_group: Callable[..., Awaitable[Group]], fragile: KafkaBroker
+) -> None:
+    """Brokers that hang make each question last long: a hundred polls must not wait for each other."""
+    group = await new_group(fragile)
+    member, _ = await group.join("a")
+    await member.owners()
+    fragile.hang()
+    try:
+        await _until(lambda: not member.proven(), SESSION + 5)
+        async with asyncio.timeout(25):
+            answers = await asyncio.gather(*(member.owners() for _ in range(100)), return_exceptions=True)
+    finally:
+        fragile.go_on()
+    assert {type(answer) for answer in answers} == {LogUnavailable}
+    await _until(member.proven, 20)
+    assert len(await member.owners()) == 64
+    await member.ask_afresh()
+
+
+@pytest.mark.timeout(120)
+async def test_brokers_that_start_again_find_everybody_where_they_were(
+    new_group: Callable[..., Awaitable[Group]], fragile: KafkaBroker
+) -> None:
+    group = await new_group(fragile)
+    member, keeper = await group.join("a")
+    await asyncio.to_thread(fragile.kill9)
+    await _until(lambda: not member.proven(), SESSION + 5)
+    with pytest.raises(LogUnavailable):
+        await member.ask_afresh()
+    assert keeper.slots == ALL_SLOTS
+    await asyncio.to_thread(fragile.start)
+    await _until(member.proven, 30)
+    assert keeper.slots == ALL_SLOTS
+    assert (member.silence() or 0.0) < SESSION
+
+
 @pytest.mark.timeout(120)
 async def test_brokers_that_hang_leave_everybody_where_they_are_but_nobody_sure(
-    new_group: Callable[[KafkaBroker], Awaitable[Group]], fragile: KafkaBroker
+    new_group: Callable[..., Awaitable[Group]], fragile: KafkaBroker
 ) -> None:
     group = await new_group(fragile)
     member, keeper = await group.join("a")
@@ -220,7 +255,7 @@ async def test_brokers_that_hang_leave_everybody_where_they_are_but_nobody_sure(
 
 @pytest.mark.timeout(120)
 async def test_leaving_while_the_brokers_are_away_takes_no_longer_than_it_must(
-    new_group: Callable[[KafkaBroker], Awaitable[Group]], fragile: KafkaBroker
+    new_group: Callable[..., Awaitable[Group]], fragile: KafkaBroker
 ) -> None:
     group = await new_group(fragile)
     member, _ = await group.join("a")

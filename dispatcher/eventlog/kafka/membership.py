@@ -56,7 +56,7 @@ class KafkaMembership:
     async def start(self, keeper: Keeper) -> None:
         """See membership.Membership."""
         self._keeper = keeper
-        self._consumer = await self._join()
+        await self._join()
         self._tasks = [
             asyncio.create_task(self._stay(), name="membership"),
             asyncio.create_task(self._keep_proving(), name="proof of membership"),
@@ -72,12 +72,11 @@ class KafkaMembership:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._proof.withdraw()
         await self._leave()
         await self._owners.close()
 
     def proven(self) -> bool:
-        return self._proof.holds()
+        return self._idle or self._proof.holds()
 
     def silence(self) -> float | None:
         """Seconds since the group last said that we belong to it; None for a member whose share is nothing."""
@@ -86,9 +85,18 @@ class KafkaMembership:
     async def owners(self) -> Mapping[int, str]:
         return await self._owners.now()
 
+    async def ask_afresh(self) -> None:
+        """Ask for the group through a new client. Raises LogUnavailable, also when nobody coordinates it now."""
+        owners = Owners(self._connection, self._group, self._topic)
+        try:
+            await owners.now()
+        finally:
+            await owners.close()
+
     # ---- the group
 
-    async def _join(self) -> AIOKafkaConsumer:
+    async def _join(self) -> None:
+        """Raises LogUnavailable."""
         consumer = await started(
             AIOKafkaConsumer(
                 group_id=self._group,
@@ -96,18 +104,21 @@ class KafkaMembership:
                 partition_assignment_strategy=(_assignor(),),
                 session_timeout_ms=round(self._session * 1000),
                 heartbeat_interval_ms=round(min(1.0, self._session / 4) * 1000),
-                rebalance_timeout_ms=round(self._session * 1000),
-                request_timeout_ms=round(self._session * 1000) + 10_000,  # a join is answered when all have joined
+                rebalance_timeout_ms=round(self._session * 1500),  # to notice, to suspend and to hear the last answer
+                request_timeout_ms=round(self._session * 1500) + 10_000,  # a join is answered when all have joined
                 metadata_max_age_ms=METADATA_MS,
                 enable_auto_commit=False,
                 **self._connection.options(),
             )
         )
+        self._consumer = consumer
         consumer.subscribe([self._topic], listener=_Listener(self, consumer))
-        return consumer
 
     async def _leave(self) -> None:
+        """From here on others may be dealt what was ours, and what the client still does is its own affair."""
         consumer, self._consumer = self._consumer, None
+        self._idle = False
+        self._proof.withdraw()
         await self._answered(0.0)
         if consumer is not None:
             await stop(consumer)
@@ -117,20 +128,34 @@ class KafkaMembership:
         while True:
             try:
                 if self._consumer is None:
-                    self._consumer = await self._join()
-                while True:
-                    await self._consumer.getmany(timeout_ms=POLL_MS)
+                    await self._join()
+                await self._poll()
             except (LogUnavailable, *Failures) as problem:
-                logger.warning("out of the group of dispatchers: %s", problem, extra={"action": "membership"})
+                if self._consumer is not None:  # it says so once, not each time that it cannot come back
+                    logger.warning("out of the group of dispatchers: %s", problem, extra={"action": "membership"})
             except Exception:
                 logger.exception("membership failed", extra={"action": "membership"})
-            self._idle = False
-            await self._suspend()
-            await self._leave()
+            if self._consumer is not None:
+                await self._suspend()
+                await self._leave()
             await asyncio.sleep(REJOIN_SECONDS)
 
-    async def revoked(self) -> None:
+    async def _poll(self) -> None:
+        """Raises what the client raises when it gives up; a task of its own that was cancelled is no reason for us."""
+        while self._consumer is not None:
+            polling = asyncio.ensure_future(self._consumer.getmany(timeout_ms=POLL_MS))
+            try:
+                await asyncio.wait([polling])
+            finally:
+                polling.cancel()
+            if polling.cancelled():
+                raise LogUnavailable("the client has ended by itself")
+            polling.result()
+
+    async def revoked(self, consumer: AIOKafkaConsumer) -> None:
         """All wait for this: a member that takes too long loses its place."""
+        if consumer is not self._consumer:
+            return
         self._dealing = True
         self._owners.forget()
         await self._suspend()
@@ -143,20 +168,35 @@ class KafkaMembership:
             await asyncio.wait([self._question], timeout=seconds)
             self._question.cancel()
 
-    def assigned(self, consumer: AIOKafkaConsumer, places: set[Assigned]) -> None:
-        if consumer is not self._consumer and self._consumer is not None:
+    async def assigned(self, consumer: AIOKafkaConsumer, places: set[Assigned]) -> None:
+        if self._consumer is None or consumer is not self._consumer:
             return
         if places:
             consumer.pause(*places)
         self._owners.forget()
-        self._proof.given(self._proof.asked())
+        self._idle = not places
+        await self._confirm()
+        if consumer is not self._consumer:  # we have left while we asked
+            return
         try:
             self._keeper.dealt(frozenset(place.partition for place in places))
         except Exception:
             logger.exception("slots that were dealt are not taken", extra={"action": "membership"})
-        self._idle = not places
         self._dealing = False
         self._dealt.set()
+
+    async def _confirm(self) -> None:
+        """A deal may be old news: if this process was stopped before it read them, somebody else has the slots now.
+
+        Without an answer we have them all the same, but no proof yet.
+        """
+        try:
+            async with asyncio.timeout(self._session / 4):
+                await self._ask()
+        except (LogUnavailable, TimeoutError) as problem:
+            logger.debug("slots were dealt, and nobody confirms it: %s", problem)
+        except Exception:
+            logger.exception("proving membership failed", extra={"action": "membership"})
 
     async def _suspend(self) -> None:
         try:
@@ -181,13 +221,17 @@ class KafkaMembership:
 
     async def _prove(self) -> None:
         """A commit is refused to who is no member any more. Raises LogUnavailable."""
+        if self._dealing:
+            return
         await self._ask()
-        if not self._proof.holds():  # the answer was long in coming: while the brokers were away, say
+        if not self._dealing and not self._proof.holds():  # the answer was long in coming: the brokers were away, say
             await self._ask()
 
     async def _ask(self) -> None:
+        if self._question is not None:  # somebody has not waited for the end of it
+            await asyncio.wait([self._question])
         consumer = self._consumer
-        if consumer is None or self._dealing or not (places := consumer.assignment()):
+        if consumer is None or not (places := consumer.assignment()):
             return
         asked = self._proof.asked()
         self._question = question = asyncio.create_task(consumer.commit({min(places): 0}))
@@ -197,7 +241,8 @@ class KafkaMembership:
         if isinstance(problem := question.exception(), (KafkaError, TimeoutError, OSError)):
             raise away(problem)
         question.result()
-        self._proof.given(asked)
+        if consumer is self._consumer:
+            self._proof.given(asked)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -206,10 +251,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._consumer = consumer
 
     async def on_partitions_revoked(self, revoked: set[Assigned]) -> None:
-        await self._membership.revoked()
+        await self._membership.revoked(self._consumer)
 
     async def on_partitions_assigned(self, assigned: set[Assigned]) -> None:
-        self._membership.assigned(self._consumer, assigned)
+        await self._membership.assigned(self._consumer, assigned)
 
 
 def _assignor() -> type[Any]:
