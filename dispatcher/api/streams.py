@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import msgspec
 from aiohttp import web
-from dispatcher_sdk.models import DeleteReply, UploadReply
+from dispatcher_sdk.models import DeleteReply
 
 from dispatcher.api.ranges import Span, content_range, parse_range
 from dispatcher.errors import BadRange, BadRequest, DispatcherError, NotFound, SlowSender, TooLarge
@@ -96,14 +96,14 @@ class _Handlers:
         return _json(DeleteReply(deleted))
 
     async def _upload(self, request: web.Request, source: str, label: str) -> web.Response:
-        data = await self._streams.upload(
+        reply = await self._streams.upload(
             source,
             label,
             self._body(request),
             skip_identify=_skip_identify(request),
             expected_sha256=request.query.get("expected-sha256", ""),
         )
-        return _json(UploadReply(data))
+        return _json(reply)
 
     async def _body(self, request: web.Request) -> AsyncIterator[bytes]:
         """The raw body whatever its type, as it arrives. Raises SlowSender, TooLarge, BadRequest."""

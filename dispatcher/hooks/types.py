@@ -111,6 +111,8 @@ class Upload(NamedTuple):
     path: Path
     """The bytes on local disk, read only, gone when the call returns."""
     data: Datastream
+    info: Mapping[str, Mapping[str, Any]] = {}
+    """What worker enrichers said besides fields of `data`, by their names; read only."""
 
 
 @runtime_checkable
@@ -140,7 +142,8 @@ class WorkerEnricher:
     """Adds to what an upload answers, from native or slow code: runs in a worker process with limits on time
     and memory, so that hostile bytes cost at most these fields. `function` is "package.module:name" of a plain
     function (path: str, data: dict[str, object]) -> dict[str, object]: it gets the Datastream fields known so far
-    and returns those to set."""
+    and returns those to set. Under the key `info` it may return a dict of anything else, up to 32 KiB of JSON: the
+    upload's answer has it, and so have upload enrichers."""
 
     name: str
     function: str

@@ -12,7 +12,7 @@ from dispatcher_sdk.models import Datastream
 from dispatcher.hooks.types import Upload, UploadEnricher, WorkerEnricher
 from dispatcher.metrics import Metrics
 from dispatcher.streams import taxonomy
-from dispatcher.streams.frames import Fields
+from dispatcher.streams.frames import Fields, Info
 from dispatcher.streams.workers import Failure, Findings, WorkerPool
 
 log = logging.getLogger(__name__)
@@ -41,15 +41,18 @@ class Enriching:
         self._metrics = metrics
         self._magics: set[tuple[str, str]] = set()
 
-    async def identify(self, path: Path, data: Datastream) -> None:
-        """Set the fields that worker enrichers find."""
+    async def identify(self, path: Path, data: Datastream) -> dict[str, Info]:
+        """Set the fields that worker enrichers find; gives what they say besides, by enricher."""
         known: Fields = {"size": data.size, "label": data.label, "sha256": data.sha256}
         known |= {"md5": data.md5, "sha1": data.sha1, "sha512": data.sha512}
         chains = self._chains if data.size >= PARALLEL_BYTES else [self._workers]
+        info: dict[str, Info] = {}
         for findings in await asyncio.gather(*(self._pool.run(path, known, chain) for chain in chains)):
             self._take(findings, data)
+            info |= findings.info
         if data.file_format == taxonomy.UNKNOWN:
             self._metrics.identify_fail.labels(*self._bounded(data.mime, data.magic)).inc()
+        return info
 
     async def add(self, upload: Upload) -> Upload:
         """Run the upload enrichers; one that raises leaves the data as it was before it."""

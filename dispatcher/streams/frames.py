@@ -17,10 +17,14 @@ TEXT_FIELDS = frozenset(("ssdeep", "tlsh", "mime", "magic", "file_format", "file
 NUMBER_FIELDS = frozenset(("identify_version",))
 MAX_TEXT = 1 << 13
 """Characters of one field: all of them together fit into a message, however they are escaped."""
+MAX_INFO = 1 << 15
+"""Bytes of what an enricher says besides fields, as JSON: it travels in replies and events."""
+MAX_INFO_DEPTH = 16
 CAUSES = frozenset(("", "raised", "memory", "garbage"))
 """Why an enricher gave nothing although its process lives; empty when it gave something."""
 
 Fields = dict[str, str | int]
+Info = dict[str, Any]
 
 
 def pack(message: Mapping[str, Any]) -> bytes:
@@ -49,6 +53,24 @@ def fault(answer: object) -> str:
         if problem := _field_fault(name, value):
             return problem
     return ""
+
+
+def info_fault(info: object) -> str:
+    """What is wrong with the `info` that an enricher returned; empty when nothing is."""
+    if not isinstance(info, dict):
+        return f"info is a {type(info).__name__}, not a dict"
+    if _is_deeper(info, MAX_INFO_DEPTH):
+        return f"info nests deeper than {MAX_INFO_DEPTH}"
+    try:
+        size = len(json.dumps(info, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError) as problem:
+        return f"info cannot be written as JSON: {problem}"
+    return "" if size <= MAX_INFO else f"info of {size} bytes; at most {MAX_INFO}"
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()
+    return bool(inner) and (depth == 0 or any(_is_deeper(each, depth - 1) for each in inner))
 
 
 def _field_fault(name: object, value: object) -> str:

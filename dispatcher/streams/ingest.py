@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
-from dispatcher_sdk.models import LABELS, Datastream
+from dispatcher_sdk.models import LABELS, Datastream, UploadReply
 
 from dispatcher.errors import BadRequest, DispatcherError
 from dispatcher.hooks.types import ObjectStore, StreamId, Upload
@@ -25,7 +25,7 @@ class Ingest:
         self._enriching = enriching
         self._locks = locks
         self._crowd = Crowd()
-        self._finishing: set[asyncio.Task[Datastream]] = set()
+        self._finishing: set[asyncio.Task[UploadReply]] = set()
 
     async def close(self) -> None:
         """Wait for uploads that have arrived."""
@@ -33,7 +33,7 @@ class Ingest:
 
     async def upload(
         self, source: str, label: str, pieces: AsyncIterator[bytes], *, skip_identify: bool, expected_sha256: str
-    ) -> Datastream:
+    ) -> UploadReply:
         """Raises BadRequest and DispatcherError with the titles of wire contract 1.6, and whatever `pieces` raises."""
         expected = expected_sha256.lower()
         if skip_identify and not expected:
@@ -49,21 +49,22 @@ class Ingest:
         finishing.add_done_callback(self._finishing.discard)
         return await asyncio.shield(finishing)
 
-    async def _finish(self, upload: Upload, skip_identify: bool, spooled: AsyncExitStack) -> Datastream:
+    async def _finish(self, upload: Upload, skip_identify: bool, spooled: AsyncExitStack) -> UploadReply:
         async with spooled:
             if not skip_identify:
                 return await self._stored_and_identified(upload)
             await self._put(upload)
-            return upload.data
+            return UploadReply(upload.data)
 
-    async def _stored_and_identified(self, upload: Upload) -> Datastream:
+    async def _stored_and_identified(self, upload: Upload) -> UploadReply:
         storing = asyncio.create_task(self._put(upload))
         try:
-            await self._enriching.identify(upload.path, upload.data)
+            info = await self._enriching.identify(upload.path, upload.data)
         finally:
             # The store reads the spool file: that must not go away under it.
             await storing
-        return (await self._enriching.add(upload)).data
+        upload = await self._enriching.add(upload._replace(info=info))
+        return UploadReply(upload.data, info)
 
     async def _put(self, upload: Upload) -> None:
         where = StreamId(upload.source, upload.label, upload.data.sha256)

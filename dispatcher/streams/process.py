@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from dispatcher.streams.frames import CAUSES, HEAD, MAX_FRAME, fault, pack
+from dispatcher.streams.frames import CAUSES, HEAD, MAX_FRAME, fault, info_fault, pack
 
 _MODULE = "dispatcher.streams.worker_main"
 _PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_", "MAGIC", "VIRTUAL_ENV", "PYTHON")
@@ -23,11 +23,12 @@ _PASSED_ON = ("PATH", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_",
 
 
 class Reply(msgspec.Struct):
-    """What a worker may say. `fields` on success, else `cause` and `error`; `faults` answers a load."""
+    """What a worker may say. `fields` and `info` on success, else `cause` and `error`; `faults` answers a load."""
 
     ticket: str
     step: int
     fields: dict[str, str | int] = {}
+    info: dict[str, Any] = {}
     cause: str = ""
     error: str = ""
     faults: dict[str, str] = {}
@@ -101,7 +102,7 @@ class WorkerProcess:
         except TimeoutError:
             await self.kill()
             raise WorkerLost("timeout", f"no answer in {seconds:.1f} s") from None
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
             await self.kill()
             raise WorkerLost("garbage", f"answer is not acceptable: {error}") from None
         except (asyncio.IncompleteReadError, OSError):
@@ -123,7 +124,7 @@ class WorkerProcess:
             raise ValueError("it belongs to another question")
         if reply.cause not in CAUSES:
             raise ValueError("unknown cause")
-        if problem := fault(reply.fields):
+        if problem := fault(reply.fields) or info_fault(reply.info):
             raise ValueError(problem)
         self._step += 1
         return reply

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dispatcher_sdk.models import Datastream
+from dispatcher_sdk.models import UploadReply
 
 from dispatcher.errors import NotFound
 from dispatcher.hooks.types import Fetched, ObjectStore, StoredInfo, StreamId, UploadEnricher, WorkerEnricher
@@ -76,15 +76,15 @@ class Streams:
         *,
         skip_identify: bool = False,
         expected_sha256: str = "",
-    ) -> Datastream:
+    ) -> UploadReply:
         """Store bytes and describe them; durable on return. `skip_identify` gives size and sha256 only and needs
         `expected_sha256`. Raises BadRequest, DispatcherError (titles of wire contract 1.6)."""
         self.metrics.upload_requests.inc()
-        data = await self._ingest.upload(
+        reply = await self._ingest.upload(
             source, label, pieces, skip_identify=skip_identify, expected_sha256=expected_sha256
         )
-        self.metrics.uploaded_bytes.inc(data.size)
-        return data
+        self.metrics.uploaded_bytes.inc(reply.data.size)
+        return reply
 
     async def info(self, wanted: StreamId) -> StoredInfo | None:
         self.metrics.exist_requests.inc()

@@ -66,14 +66,21 @@ def run(link: socket.socket, *, ticket: str, path: str, fields: dict[str, Any], 
 def attempt(function: str, path: str, fields: dict[str, Any]) -> dict[str, Any]:
     """One enricher's fields, or why there are none. A function may even call sys.exit."""
     try:
-        answer = resolve(function)(path, dict(fields))
-        if problem := frames.fault(answer):
+        answer, info = apart(resolve(function)(path, dict(fields)))
+        if problem := frames.fault(answer) or frames.info_fault(info):
             return {"cause": "garbage", "error": problem}
     except MemoryError:
         return {"cause": "memory", "error": "out of memory"}
     except BaseException as error:
         return {"cause": "raised", "error": describe(error)}
-    return {"fields": answer}
+    return {"fields": answer, "info": info} if info else {"fields": answer}
+
+
+def apart(answer: object) -> tuple[object, object]:
+    """Fields, and what an enricher says besides them."""
+    if not isinstance(answer, dict):
+        return answer, {}
+    return {name: value for name, value in answer.items() if name != "info"}, answer.get("info", {})
 
 
 @lru_cache(maxsize=256)

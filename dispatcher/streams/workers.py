@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 
 from dispatcher.errors import StartupError
 from dispatcher.hooks.types import WorkerEnricher
-from dispatcher.streams.frames import Fields
+from dispatcher.streams.frames import Fields, Info
 from dispatcher.streams.process import Reply, WorkerLost, WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,8 @@ class Failure(NamedTuple):
 class Findings(NamedTuple):
     fields: Fields
     failures: list[Failure]
+    info: dict[str, Info]
+    """Enricher → what it says besides fields."""
 
 
 class WorkerPool:
@@ -82,7 +84,7 @@ class WorkerPool:
     async def run(self, path: Path, known: Mapping[str, str | int], enrichers: Sequence[WorkerEnricher]) -> Findings:
         """Run all enrichers on one file, in order; each sees `known` and what those before it found. Never
         raises for the fault of a file or an enricher."""
-        findings = Findings({}, [])
+        findings = Findings({}, [], {})
         if not enrichers:
             return findings
         async with self._seat() as seat:
@@ -180,3 +182,5 @@ def _take(enricher: WorkerEnricher, reply: Reply, findings: Findings) -> None:
     if reply.cause:
         findings.failures.append(Failure(enricher.name, reply.cause, reply.error[:500]))
     findings.fields.update(reply.fields)
+    if reply.info:
+        findings.info[enricher.name] = reply.info

@@ -54,8 +54,11 @@ class SimulateReply(Struct):
     consumers: list[SimulatedConsumer]
 
 
-class UploadReply(Struct):
+class UploadReply(Struct, omit_defaults=True):
+    """`info`: what the server found besides, by the name of what found it; left out when there is nothing."""
+
     data: Datastream
+    info: dict[str, dict[str, object]] = {}
 
 
 class DeleteReply(Struct):

@@ -46,6 +46,27 @@ def test_bad_answers_are_named(answer):
     assert frames.fault(answer)
 
 
+@given(json_values)
+def test_info_is_a_dict_of_what_json_can_hold(info):
+    fault = frames.info_fault(info)
+    assert (not fault or "deeper" in fault) if isinstance(info, dict) else "not a dict" in fault
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"x": object()}, "JSON"),
+        ({"x": float("nan")}, "JSON"),
+        ({"x": "\ud800"}, "JSON"),
+        ({(1, 2): 3}, "JSON"),
+        ({"x": "y" * frames.MAX_INFO}, "bytes"),
+        ({"x": [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}, "deeper than 16"),
+    ],
+)
+def test_what_is_wrong_with_info_is_named(info, words):
+    assert words in frames.info_fault(info)
+
+
 def test_a_message_has_a_bound():
     with pytest.raises(ValueError, match="bytes"):
         frames.pack({"path": "x" * frames.MAX_FRAME})

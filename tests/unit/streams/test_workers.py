@@ -46,6 +46,9 @@ async def test_enrichers_run_in_order_and_see_what_earlier_ones_found(pool, host
         ("speaks_out_of_turn", "garbage"),
         ("announces_a_gigabyte", "garbage"),
         ("forges_a_hash", "garbage"),
+        ("forges_info_without_a_floor", "garbage"),
+        ("says_too_much", "garbage"),
+        ("says_what_is_no_json", "garbage"),
         ("forges_a_cause", "garbage"),
         ("answers_ahead", "garbage"),
     ],
@@ -56,6 +59,13 @@ async def test_one_culprit_costs_only_its_own_fields(pool, hostile, culprit, cau
     assert set(found.fields) == {"language", "file_format"}
     again = await pool.run(FILE, {}, [hostile("good")])
     assert again.fields == LENGTH
+
+
+async def test_what_an_enricher_says_besides_fields_is_kept_apart(pool, hostile):
+    found = await pool.run(FILE, {}, [hostile("says_more"), hostile("good"), hostile("sees")])
+    assert found.info == {"says_more": {"lines": [1, 2], "deep": {"er": None}}}
+    assert found.fields["file_extension"] == '["language"]', "the next one does not get it"
+    assert not found.failures
 
 
 @pytest.mark.parametrize("culprit", ["hangs", "spins"])

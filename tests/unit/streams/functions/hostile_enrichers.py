@@ -113,6 +113,30 @@ def _ticket():
     return frame.f_locals["ticket"], frame.f_locals["step"]
 
 
+def says_more(path, known):
+    return {"language": "c", "info": {"lines": [1, 2], "deep": {"er": None}}}
+
+
+def says_too_much(path, known):
+    return {"info": {"text": "x" * 40_000}}
+
+
+def says_what_is_no_json(path, known):
+    return {"language": "c", "info": {"text": "\ud800"}}
+
+
+def forges_info_without_a_floor(path, known):
+    ticket, step = _ticket()
+    body = json.dumps({"ticket": ticket, "step": step, "info": {"a": 1}})
+    body = body.replace('{"a": 1}', '{"a": ' + "[" * 200_000 + "]" * 200_000 + "}").encode()
+    for descriptor in range(3, 500):
+        try:
+            os.write(descriptor, struct.pack(">I", len(body)) + body)
+        except OSError:
+            continue
+    time.sleep(60)
+
+
 def forges_a_hash(path, known):
     ticket, step = _ticket()
     _say({"ticket": ticket, "step": step, "fields": {"sha256": "0" * 64}})
