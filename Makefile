@@ -1,6 +1,6 @@
 # Everything goes into .venv; nothing outside this folder is changed. `make` alone lists the targets.
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test check format bench kafka kafka-stop clean
+.PHONY: help install demo serve test soak check format bench kafka kafka-stop clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -38,6 +38,10 @@ serve: $(READY)  ## Run the server alone, on http://localhost:8111 unless DISPAT
 
 test: $(READY)  ## Run every test (ARGS="tests/unit -x" for some)
 	@folder=$$(mktemp -d) && $(BIN)/python -m pytest --basetemp $$folder/tests $(ARGS); \
+	status=$$?; rm -rf $$folder; exit $$status
+
+soak: $(READY)  ## Kill dispatchers and brokers for half an hour (ARGS="--kills 50 --outage 120"; LEDGER_SEED=N repeats)
+	@folder=$$(mktemp -d) && $(BIN)/python -m pytest tests/e2e/soak.py --basetemp $$folder/soak $(ARGS); \
 	status=$$?; rm -rf $$folder; exit $$status
 
 check: $(READY)  ## Lint, format, types and who may import whom

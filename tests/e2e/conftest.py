@@ -20,6 +20,15 @@ STARTED = pytest.StashKey[Processes]()
 LINES = pytest.StashKey[list[str]]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For `make soak`."""
+    group = parser.getgroup("soak")
+    group.addoption("--kills", type=int, default=20, help="kill -9 of dispatchers")
+    group.addoption("--broker-kills", type=int, default=4, help="kill -9 of the broker")
+    group.addoption("--outage", type=float, default=60, help="seconds for which the broker is away once")
+    group.addoption("--session", type=float, default=3, help="seconds of silence that cost a dispatcher its place")
+
+
 @pytest.fixture
 def processes(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Processes]:
     """Starts `dispatcher` and `dispatcher-sdk` as processes with private folders."""

@@ -168,6 +168,16 @@ class ManyLab(Lab):
         self.faults.outages[-1] = Outage(began, time.time())
         self.faults.cuts.append(Cut("kill of the broker", "", began, time.time()))
 
+    async def hang_broker(self, seconds: float) -> None:
+        """It has all its connections and answers nothing."""
+        began = time.time()
+        self.faults.outages.append(Outage(began, began + seconds + _UP_SECONDS))
+        self._broker.hang()
+        await asyncio.sleep(seconds)
+        self._broker.go_on()
+        self.faults.outages[-1] = Outage(began, time.time())
+        self.faults.cuts.append(Cut("hang of the broker", "", began, time.time()))
+
     async def grow(self) -> None:
         """One more partition for every topic, by the command that an operator has for it."""
         name = "DISPATCHER_GLOBAL_PARTITION_COUNT"
@@ -175,8 +185,11 @@ class ManyLab(Lab):
         self._environ.update(more)
         for server in self.servers:
             server.environ.update(more)
-        apply = self._processes.start("dispatcher", "topics", "apply", "--yes", **self._environ)
-        assert await apply.ended(_PATIENCE) == 0, apply.said()
+        while await (apply := self._apply_topics()).ended(_PATIENCE):
+            assert self.faults.away(time.time()), apply.said()
+
+    def _apply_topics(self) -> Running:
+        return self._processes.start("dispatcher", "topics", "apply", "--yes", **self._environ)
 
     # ---- what is
 

@@ -8,6 +8,7 @@ Breaks off towards the client whatever breaks off towards the server, and the ot
 import asyncio
 import itertools
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -100,7 +101,10 @@ class Witness:
         self._session = aiohttp.ClientSession(
             timeout=timeout, connector=aiohttp.TCPConnector(limit=0), auto_decompress=False
         )
-        app = web.Application(client_max_size=1 << 30, handler_args={"handler_cancellation": True, "access_log": None})
+        quiet = logging.getLogger(__name__)
+        quiet.setLevel(logging.CRITICAL)  # it breaks off on purpose
+        options = {"handler_cancellation": True, "access_log": None, "logger": quiet}
+        app = web.Application(client_max_size=1 << 30, handler_args=options)
         app.router.add_route("*", "/{path:.*}", self._pass_on)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
         await self._runner.setup()
