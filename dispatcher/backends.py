@@ -73,8 +73,13 @@ class OnKafka:
 
     def _start_watchdog(self) -> None:
         probes = {**self._log.probes(), "proof of membership": self._member.silence}
-        self._watchdog = Watchdog(probes, self._log.ask_afresh, self._on_wedged)
+        self._watchdog = Watchdog(probes, self._ask_afresh, self._on_wedged)
         self._watchdog.start()
+
+    async def _ask_afresh(self) -> None:
+        """Brokers and coordinator answer somebody new: then it is us. Raises LogUnavailable."""
+        await self._log.ask_afresh()
+        await self._member.ask_afresh()
 
     async def close(self) -> None:
         for part in (self._mirror, self._watchdog):
