@@ -20,8 +20,8 @@ from tests.bench.group import forwarded, owner_of, servers, settle
 from tests.bench.logs import Kafka
 from tests.bench.server import Server
 
-POLLS = 1_500
-COUNTS = (1, 50)
+POLLS = {1: 600, 50: 100}
+"""By the number of events in a reply."""
 
 Result = dict[str, Any]
 
@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace, console: Console) -> Result:
     loads: list[Result] = []
     polls: list[Result] = []
     with Kafka(tapped=True) as log:
-        for count in COUNTS:
+        for count in POLLS:
             polls += forwarding(count, log)
         for subscribers in map(int, chosen.subscribers.split(",")):
             for count in map(int, chosen.dispatchers.split(",")):
@@ -76,21 +76,21 @@ def under_load(count: int, subscribers: int, chosen: argparse.Namespace, log: Ka
 def forwarding(count: int, log: Kafka) -> Iterable[Result]:
     """The same poll to the server that serves the subscriber, and to another one."""
     with servers(2, log) as group:
-        plan = Plan([server.address for server in group], 10, kinds=1, count=count)
+        plan = Plan([server.address for server in group], 1, kinds=1, count=count, mixed=False)
         with Generator("fleet", json.dumps(asdict(plan))) as fleet:
             settle()
-            fleet.ask("fill", events=POLLS * count * 2 + 1_000)
-            reader = 9  # passive, and of what is older
-            fleet.ask("poll_from", number=reader, server=plan.servers[0], polls=1)
-            owner = owner_of(reader, group, fleet)
+            fleet.ask("fill", events=1)
+            fleet.ask("join")
+            owner = owner_of(0, group, fleet)
             other = next(server for server in group if server is not owner)
-            for server, way in ((owner, "to its own server"), (other, "to another one"), (owner, "to its own again")):
-                yield {"count": count, "way": way, **one_way(reader, server, group, fleet, log)}
+            fleet.ask("fill", events=POLLS[count] * count * 3)
+            for server, way in ((owner, "its own server"), (other, "another one"), (owner, "its own again")):
+                yield {"count": count, "way": way, **one_way(server, POLLS[count], group, fleet, log)}
 
 
-def one_way(reader: int, server: Server, group: list[Server], fleet: Generator, log: Kafka) -> Result:
+def one_way(server: Server, polls: int, group: list[Server], fleet: Generator, log: Kafka) -> Result:
     before = look(group, log)
-    answer = fleet.ask("poll_from", number=reader, server=server.address, polls=POLLS // 2)
+    answer = fleet.ask("poll_from", number=0, server=server.address, polls=polls)
     spent = look(group, log).since(before)
     return {
         "events": answer["events"] / answer["polls"],

@@ -21,6 +21,8 @@ from tests.bench.wire import Connection
 
 STEP = 1_000
 """Bytes between the sizes of two kinds."""
+NEVER = 1_000
+"""Kinds from here on do not come."""
 FETCHED = re.compile(rb'"fetched":(\d+)')
 POSTED_AT = re.compile(rb'"submitter":"(\d+)"')
 PIECE = 500
@@ -41,6 +43,10 @@ class Plan:
     mixed: bool = True
     """False: all read passively, and live only."""
     name: str = "fleet"
+    posts_to: list[str] = field(default_factory=list)
+    """HOST:PORT of the servers that events are posted to; empty means the same."""
+    matching: bool = True
+    """False: each wants a kind of its own that never comes."""
     one_topic: bool = False
     """Each reads one topic only, else those of all actions."""
     in_turn: bool = False
@@ -67,7 +73,7 @@ def event_of(kind: int) -> dict[str, Any]:
 
 
 def subscriber(plan: Plan, number: int) -> Subscriber:
-    kind = number % plan.kinds
+    kind = number % plan.kinds if plan.matching else NEVER + number
     historic = plan.mixed and number % 10 == min(9, plan.subscribers - 1)
     task = plan.mixed and not historic and number % 10 < 6
     bounds = f"r-over-content-size={max(kind * STEP, 1)}&r-under-content-size={kind * STEP + STEP - 1}"
@@ -193,7 +199,8 @@ class Fleet:
                 poll.result()
 
     async def _post(self, count: int) -> None:
-        server = self.plan.servers[(self._posted // count) % len(self.plan.servers)]
+        servers = self.plan.posts_to or self.plan.servers
+        server = servers[(self._posted // count) % len(servers)]
         if server not in self._posters:
             self._posters[server] = await self._open(server)
         numbers = range(self._posted, self._posted + count)

@@ -14,7 +14,7 @@ from types import ModuleType
 
 from rich.console import Console
 
-from tests.bench import dispatchers, failover, flat, memory, partitions, rows
+from tests.bench import dispatchers, failover, flat, memory, partitions, rows, tail
 from tests.kafka.jars import Unavailable
 
 MEASUREMENTS: dict[str, ModuleType] = {
@@ -22,6 +22,7 @@ MEASUREMENTS: dict[str, ModuleType] = {
     "flat": flat,
     "memory": memory,
     "partitions": partitions,
+    "tail": tail,
     "dispatchers": dispatchers,
     "failover": failover,
 }
