@@ -79,11 +79,13 @@ class Inserts:
                 del self._of_parent[parent]
 
     def below(self, event: BinaryEvent) -> Collection[bytes]:
-        """Inserts that this event brings up: it has a file of its own, and is the first step onto that file."""
+        """Inserts that this event brings up: it has a file of its own, and is the first step onto that file.
+
+        As they are now: others may come and go while the caller works on these."""
         path = event.source.path
         if event.action in ("enriched", "mapped") or (len(path) >= 2 and path[-1].sha256 == path[-2].sha256):
             return ()
-        return self._of_parent.get(event.entity.sha256, {}).values()
+        return tuple(self._of_parent.get(event.entity.sha256, {}).values())
 
 
 class ChildMaker:

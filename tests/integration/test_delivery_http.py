@@ -14,8 +14,9 @@ import aiohttp
 import pytest
 
 from dispatcher.testing import LocalDispatcher
+from tests.integration import shapes
+from tests.integration.shapes import JsonDict, status_of
 
-JsonDict = dict[str, Any]
 JOBS = "/api/v2/event/binary/active?name=plug&version=1&r-expedite=true&r-live=true&r-historic=true"
 READ = "/api/v2/event/{}/passive?name=reader&version=1&r-live=true&r-historic=true"
 ATTEMPT, OFFSET = 4, 3
@@ -33,22 +34,7 @@ class Clock:
 
 
 def binary(number: int, source: str = "lab", **changes: Any) -> JsonDict:
-    sha = f"{number:064x}"
-    author = {"name": "tester", "version": "1", "category": "user"}
-    node = {"author": author, "action": "sourced", "sha256": sha, "timestamp": "2024-05-01T10:00:00Z"}
-    hashes = {"sha512": "b" * 128, "sha256": sha, "sha1": "c" * 40, "md5": "d" * 32}
-    stream = {"label": "content", "size": number, "mime": "text/plain", "magic": "ASCII text", **hashes}
-    event = {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:00Z",
-        "author": author,
-        "source": {"name": source, "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
-        "entity": {"sha256": sha, "datastreams": [stream]},
-        "action": "sourced",
-        "flags": {},
-    }
-    return event | changes
+    return shapes.binary(f"{number:064x}", source, number, **changes)
 
 
 def numbers(events: list[JsonDict]) -> list[int]:
@@ -73,16 +59,7 @@ class Client:
             assert (await response.json())["total_failures"] == 0
 
     async def status(self, job: JsonDict, status: str = "completed-empty") -> None:
-        await self.post(
-            {
-                "model_version": 6,
-                "kafka_key": "placeholder",
-                "timestamp": "2024-05-01T10:00:01Z",
-                "author": {"name": "plug", "version": "1", "category": "plugin"},
-                "entity": {"input": job, "status": status},
-            },
-            "status",
-        )
+        await self.post(status_of(job, status), "status")
 
     async def poll(self, path: str = JOBS, count: int = 1, deadline: int = 0) -> tuple[JsonDict, list[JsonDict]]:
         query = f"{path}&count={count}&deadline={deadline}"

@@ -13,40 +13,12 @@ from dispatcher_sdk.models import BinaryEvent, StatusEntity, StatusEvent, decode
 
 from dispatcher.avro import encode_bulk, iter_bulk
 from dispatcher.testing import LocalDispatcher
+from tests.integration.shapes import JsonDict, binary, status_of
 
-JsonDict = dict[str, Any]
 NAMED = "name=plug&version=1&"
 ACTIVE = f"/api/v2/event/binary/active?{NAMED}r-live=true&r-historic=true&deadline=5"
 PASSIVE = "/api/v2/event/{}/passive?r-historic=true&deadline=5&name=reader"
 JSON_REPLY = {"Accept": "application/json"}
-
-
-def binary(sha: str = "a" * 64, source: str = "lab", **changes: Any) -> JsonDict:
-    author = {"name": "tester", "version": "1", "category": "user"}
-    node = {"author": author, "action": "sourced", "sha256": sha, "timestamp": "2024-05-01T10:00:00Z"}
-    hashes = {"sha512": "b" * 128, "sha256": sha, "sha1": "c" * 40, "md5": "d" * 32}
-    stream = {"label": "content", "size": 5, "mime": "text/plain", "magic": "ASCII text", **hashes}
-    event = {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:00Z",
-        "author": author,
-        "source": {"name": source, "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
-        "entity": {"sha256": sha, "datastreams": [stream]},
-        "action": "sourced",
-        "flags": {},
-    }
-    return event | changes
-
-
-def status_of(event: JsonDict, status: str = "completed-empty", **entity: Any) -> JsonDict:
-    return {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:01Z",
-        "author": {"name": "plug", "version": "1", "category": "plugin"},
-        "entity": {"input": event, "status": status, **entity},
-    }
 
 
 class Client:

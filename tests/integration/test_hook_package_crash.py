@@ -28,11 +28,11 @@ class FatalPackage:
 
 
 async def test_a_parser_that_dies_costs_its_field_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: dict[str, str]
 ) -> None:
     monkeypatch.syspath_prepend(str(FUNCTIONS))
     async with (
-        LocalDispatcher(tmp_path, hooks=[FatalPackage()]) as server,
+        LocalDispatcher(tmp_path, hooks=[FatalPackage()], **log) as server,
         aiohttp.ClientSession(server.url) as session,
     ):
 

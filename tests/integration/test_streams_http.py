@@ -1,4 +1,6 @@
-"""The stream endpoints over real HTTP, on a real folder, with real worker processes."""
+"""The stream endpoints over real HTTP, on a real folder, with real worker processes.
+
+This room knows no log, so these tests run once; `test_files_http.py` has the whole server, on each log."""
 
 import asyncio
 import hashlib

@@ -66,6 +66,23 @@ async def test_a_failed_copy_is_counted_and_the_child_comes_all_the_same(
     assert bench.metric("events_produce_pipelines_error_total", pipeline="InjectChildEvents") == 1
 
 
+async def test_inserts_that_arrive_while_bytes_are_copied_disturb_nothing(
+    make_bench: Make, binary: Make, insert: Make
+) -> None:
+    """The follower of the log brings what was posted here once more, and what was posted elsewhere."""
+
+    async def followed(*_: str) -> None:
+        for event in (insert(), insert(child="f")):
+            event.kafka_key = f"key of {event.entity.child.sha256}"
+            bench.inserts.apply(event, encode(event))
+
+    bench = make_bench(copy_stream=followed)
+    await followed()
+    assert (await bench.publish(binary("b"))).published == 1
+    stored = await bench.stored("samples.binary.extracted")
+    assert [event["entity"]["sha256"][0] for event in stored] == ["b", "e", "f"]
+
+
 @pytest.mark.parametrize(
     "change",
     [
