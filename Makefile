@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
 ARGS ?=
+# The hook packages of contrib_plugins/ are installed here to be tested; a server has them only when it asks.
+BARE := DISPATCHER_HOOKS_INSTALLED=$${DISPATCHER_HOOKS_INSTALLED:-false}
 BROKERS ?= 1
 
 help:  ## List the targets
@@ -31,10 +33,10 @@ $(READY): pyproject.toml sdk/pyproject.toml constraints.txt $(CONTRIB)
 	@touch $@
 
 demo: $(READY)  ## See it work: server, two plugins, a folder of real files (ARGS=--help for more)
-	@$(BIN)/dispatcher demo $(ARGS)
+	@$(BARE) $(BIN)/dispatcher demo $(ARGS)
 
 serve: $(READY)  ## Run the server alone, on http://localhost:8111 unless DISPATCHER_LISTEN says otherwise
-	@$(BIN)/dispatcher serve
+	@$(BARE) $(BIN)/dispatcher serve
 
 test: $(READY)  ## Run every test (ARGS="tests/unit -x" for some)
 	@folder=$$(mktemp -d) && $(BIN)/python -m pytest --basetemp $$folder/tests $(ARGS); \
