@@ -69,13 +69,17 @@ class Dockerfile:
         environ = {"PATH": "/usr/local/bin:/usr/bin:/bin"}
         for instruction in self.all(target, "ENV"):
             given = dict(word.split("=", 1) for word in instruction.words)
-            environ |= {name: _VARIABLE.sub(lambda m: environ[m[1]], value) for name, value in given.items()}
+            environ |= {name: _expanded(value, environ) for name, value in given.items()}
         return environ
 
     def _whole(self, target: str) -> list[Instruction]:
         stage = self.stages[target]
         below = self._whole(stage.base) if stage.base in self.stages else []
         return below + stage.own
+
+
+def _expanded(text: str, environ: dict[str, str]) -> str:
+    return _VARIABLE.sub(lambda variable: environ[variable[1]], text)
 
 
 def _instructions(text: str) -> Iterator[Instruction]:

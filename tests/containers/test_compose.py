@@ -1,4 +1,4 @@
-"""The Compose files against the Dockerfile, the settings and each other. There is no Docker here that could run them."""
+"""The Compose files against the Dockerfile, the settings and each other; no Docker is needed."""
 
 import re
 from typing import Any

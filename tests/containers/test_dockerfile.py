@@ -1,4 +1,4 @@
-"""The Dockerfile against the checkout, the settings and a running server. There is no Docker here that could build it."""
+"""The Dockerfile against the checkout, the settings and a running server; no Docker is needed."""
 
 import asyncio
 import os
