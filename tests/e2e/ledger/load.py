@@ -27,6 +27,10 @@ class Load:
         self.samples = Samples(folder)
         self.files = texts + 1
         """Of a wave."""
+        self.slow: set[str] = set()
+        """SHA-256 of files that readers take their time for."""
+        self.slow_files = 1
+        """Of a wave."""
         self._submit = submit
         self._random = random.Random(f"files of {seed}")
         self._texts = texts
@@ -62,7 +66,9 @@ class Load:
 
     def _fill(self, folder: Path) -> None:
         for number in range(self._texts):
-            (folder / f"{number}.txt").write_text(self._text())
+            path, slow = folder / f"{number}.txt", number < self.slow_files
+            path.write_text(f"{'Take your time. ' * slow}{self._text()}")
+            self.slow |= {sha256_of(path)} if slow else set()
         path = folder / "some.zip"
         members = [self._text() for _ in range(MEMBERS)]
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,6 +1,6 @@
 """A plugin that wants every file and finds nothing: one more subscriber, under the name that it is given.
 
-Some files, always the same ones, take it SLOW_SECONDS: they are still being worked on when somebody takes over.
+Files that ask for it take it SLOW_SECONDS: they are still being worked on when somebody takes over.
 """
 
 import os
@@ -13,6 +13,5 @@ plugin = Plugin(os.environ.get("READER", "reader"), version="1.0", accepts=["*"]
 
 @plugin.execute
 def execute(job: Job) -> None:
-    job.read()
-    if job.event.entity.sha256.startswith(os.environ["SLOW_FILES"]):
+    if job.read().startswith(b"Take your time"):
         time.sleep(float(os.environ["SLOW_SECONDS"]))
