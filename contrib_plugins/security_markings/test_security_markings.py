@@ -17,7 +17,7 @@ from dispatcher.hooks import Header, Subscription
 from dispatcher.testing import LocalDispatcher
 
 TLP = ["TLP:CLEAR", "TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TLP:RED"]
-CLASSES = {"UNOFFICIAL": 0, "OFFICIAL": 1, "OFFICIAL: Sensitive": 1, "SECRET": 5, "TOP SECRET": 9}
+CLASSES = {"UNOFFICIAL": 0, "OFFICIAL": 1, "OFFICIAL: Sensitive": 1, "SECRET": 5, "SECRET PLUS": 7, "TOP SECRET": 9}
 LAB = Scheme([TLP, CLASSES], caveats=["EYES ONLY", "ORCON"], groups=["AUS", "NZL"])
 
 
@@ -37,6 +37,8 @@ def test_a_ladder_is_in_order(limit: str, marking: str) -> None:
         ("OFFICIAL", "OFFICIAL: Sensitive", True),  # one rank
         ("SECRET", "TOP SECRET", False),  # not SECRET behind something else
         ("TOP SECRET", "SECRET", True),
+        ("SECRET PLUS", "secret plus", True),  # not SECRET before something else
+        ("SECRET", "SECRET PLUS", False),
         ("TLP:RED TLP:GREEN", "TLP:AMBER", False),  # two levels as a limit: the lower one
         ("TLP:GREEN", "TLP:CLEAR TLP:AMBER", False),  # two levels as a marking: the higher one
         ("TOP SECRET", "SECRET ORCON", False),
