@@ -9,10 +9,10 @@ import time
 from dispatcher_sdk.models import decode, encode
 
 from dispatcher.delivery.limits import Limits
+from dispatcher.delivery.rules import FilterConsumerRules, FilterTooDeep
 from dispatcher.delivery.scheduler import Scheduler
 from dispatcher.eventlog.base import Chunk, Record, TopicPartition
 from dispatcher.eventlog.topics import TopicNames
-from dispatcher.hooks.builtin import FilterConsumerRules, FilterTooDeep
 from dispatcher.hooks.header import header_of, pack
 from dispatcher.hooks.types import Subscription
 from dispatcher.metrics import Metrics

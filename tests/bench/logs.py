@@ -19,10 +19,12 @@ USUAL = {
     "log.cleaner.backoff.ms": "15000",
     "log.initial.task.delay.ms": "30000",
     "log.retention.check.interval.ms": "300000",
+    "log.segment.delete.delay.ms": "1000",
     "broker.session.timeout.ms": "9000",
     "broker.heartbeat.interval.ms": "2000",
 }
-"""What tests of compaction and failure set otherwise: a broker that is measured has no such haste."""
+"""What tests of compaction and failure set otherwise: a broker that is measured has no such haste, but for files of
+deleted topics, which go before the next server is measured."""
 
 
 class Embedded:

@@ -36,17 +36,19 @@ def run(chosen: argparse.Namespace, console: Console) -> list[Result]:
     found = []
     with Kafka() as log:
         for partitions in map(int, chosen.partitions.split(",")):
+            settings = log.fresh()
+            log.create("bench.binary.extracted", partitions)
             for least, wait in FETCHES:
-                found.append(measure(partitions, least, wait, chosen, log))
+                found.append({"partitions": partitions, **measure(least, wait, settings, chosen, log)})
                 console.print(f"{partitions} partitions, {least} bytes, {wait} ms: {found[-1]['idle_cpu']:.1%} idle")
+            log.forget()
     console.print(table_of(found))
     return found
 
 
-def measure(partitions: int, least: str, wait: str, chosen: argparse.Namespace, log: Kafka) -> Result:
-    settings = log.fresh() | {"DISPATCHER_KAFKA_FETCH_MIN_BYTES": least, "DISPATCHER_KAFKA_FETCH_WAIT_MS": wait}
-    log.create("bench.binary.extracted", partitions)
-    with Server(**settings) as server:
+def measure(least: str, wait: str, settings: dict[str, str], chosen: argparse.Namespace, log: Kafka) -> Result:
+    fetches = {"DISPATCHER_KAFKA_FETCH_MIN_BYTES": least, "DISPATCHER_KAFKA_FETCH_WAIT_MS": wait}
+    with Server(**settings, **fetches) as server:
         plan = Plan([server.address], 1, kinds=1, count=1, mixed=False)
         with Generator("fleet", json.dumps(asdict(plan))) as fleet:
             fleet.ask("join")
@@ -59,9 +61,7 @@ def measure(partitions: int, least: str, wait: str, chosen: argparse.Namespace, 
             before = look([server], log)
             load = fleet.ask("load", rate=chosen.rate, seconds=chosen.seconds, batch=1)
             live = look([server], log).since(before)
-    log.forget()
     return {
-        "partitions": partitions,
         "min_bytes": least,
         "wait_ms": wait,
         "idle_cpu": idle.server_cpu / idle.seconds,

@@ -14,7 +14,7 @@ from typing import Self
 
 import psutil
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
 

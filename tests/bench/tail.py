@@ -21,6 +21,7 @@ from tests.bench.generator import Generator
 from tests.bench.group import forwarded, servers, settle
 from tests.bench.logs import Kafka
 
+SETTLE_SECONDS = 3.0
 DEADLINE = 120
 LOADS = ((100.0, 1), (1_000.0, 10), (5_000.0, 50))
 """Events a second, and in a request."""
@@ -33,6 +34,7 @@ Result = dict[str, Any]
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--subscribers", default="20,200,1000,2000", help="numbers with commas between")
     parser.add_argument("--partitions", type=int, default=1, help="of each topic")
+    parser.add_argument("--lag-seconds", type=float, default=0.0, help="DISPATCHER_KAFKA_LAG_SECONDS")
     parser.add_argument("--seconds", type=float, default=6.0, help="of posting, and of being idle")
 
 
@@ -40,14 +42,19 @@ def run(chosen: argparse.Namespace, console: Console) -> list[Result]:
     found: list[Result] = []
     with Kafka() as log:
         for subscribers in map(int, chosen.subscribers.split(",")):
-            found += measure(subscribers, chosen.partitions, chosen.seconds, log)
+            found += measure(subscribers, chosen, log)
             console.print(f"{subscribers} subscribers: {found[-1]['event_us']:.1f} us an event")
     console.print(table_of(found))
     return found
 
 
-def measure(subscribers: int, partitions: int, seconds: float, log: Kafka) -> Iterator[Result]:
-    with servers(2, log, DISPATCHER_GLOBAL_PARTITION_COUNT=str(partitions)) as group:
+def measure(subscribers: int, chosen: argparse.Namespace, log: Kafka) -> Iterator[Result]:
+    settings = {
+        "DISPATCHER_GLOBAL_PARTITION_COUNT": str(chosen.partitions),
+        "DISPATCHER_KAFKA_LAG_SECONDS": str(chosen.lag_seconds),
+    }
+    seconds = chosen.seconds
+    with servers(2, log, **settings) as group:
         first, second = group
         plan = Plan([second.address], subscribers, kinds=20, mixed=False, matching=False, posts_to=[first.address])
         with Generator("fleet", json.dumps(asdict(plan))) as fleet:
@@ -63,6 +70,7 @@ def measure(subscribers: int, partitions: int, seconds: float, log: Kafka) -> It
                 answer = do()
                 return {"subscribers": own, "batch": batch, **figures(answer, look([second], log).since(before))}
 
+            fleet.ask("wait", seconds=SETTLE_SECONDS)
             yield row(lambda: fleet.ask("wait", seconds=seconds), 0)
             for rate, batch in LOADS:
                 yield row(partial(fleet.ask, "load", rate=rate, seconds=seconds, batch=batch), batch)
@@ -71,7 +79,7 @@ def measure(subscribers: int, partitions: int, seconds: float, log: Kafka) -> It
 
 
 def figures(answer: Result, spent: Costs) -> Result:
-    events = answer.get("posted", answer.get("operations", 0))
+    events = int(answer.get("posted") or answer.get("operations") or 0)
     return {
         "rate": events / spent.seconds,
         "cpu": spent.server_cpu / spent.seconds,
