@@ -49,6 +49,8 @@ class Hooks(Protocol):
     def packages(self) -> Iterable[Package]: ...
     @property
     def accounts(self) -> Mapping[str, Mapping[str, Account]]: ...
+    @property
+    def background(self) -> Mapping[str, Account]: ...
 
 
 class AdminRoutes:
@@ -64,6 +66,7 @@ class AdminRoutes:
 
     def _package(self, package: Package) -> dict[str, Any]:
         accounts = self._hooks.accounts.get(package.name, {})
+        background = self._hooks.background.get(package.name)
         return {
             "name": package.name,
             "version": package.version,
@@ -72,6 +75,8 @@ class AdminRoutes:
             "error": package.error,
             "hooks": list(package.hooks),
             "options": dict(package.options),
+            "problems": background.errors if background else 0,
+            "last_problem": background.last_error if background else "",
             "objects": [_object(thing, package, accounts.get(thing)) for thing in package.objects],
         }
 

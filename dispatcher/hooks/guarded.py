@@ -48,6 +48,11 @@ class Account:
     errors: int = 0
     last_error: str = ""
 
+    def problem(self, text: str) -> None:
+        """An error that no call had."""
+        self.errors += 1
+        self.last_error = text[:LONGEST_ERROR]
+
     @contextmanager
     def call(self) -> Iterator[None]:
         began = time.perf_counter()

@@ -86,6 +86,8 @@ class HookManager:
         self.packages: list[HookPackage] = []
         self.accounts: dict[str, dict[str, Account]] = {}
         """Package → object (kind and name) → what it has cost; the server's own objects are not watched."""
+        self.background: dict[str, Account] = {}
+        """Package → what it says went wrong beside calls."""
         self.header_filters: tuple[HeaderFilter, ...] = ()
         self.event_filters: tuple[EventFilter, ...] = ()
         self.event_enrichers: tuple[EventEnricher, ...] = ()
@@ -190,7 +192,8 @@ class HookManager:
 
     def _collect(self, item: Candidate) -> None:
         """Call the hooks of one package; all that it returns is taken, or nothing."""
-        context = replace(self._context, options=item.options)
+        background = self.background.setdefault(item.package.name, Account())
+        context = replace(self._context, options=item.options, problem=background.problem)
         returned = {
             impl: _READERS[hook](impl.function(*[context for _ in impl.argnames]))
             for hook, impl in self._calls()

@@ -260,6 +260,10 @@ StoreFactory = Callable[[str], Awaitable[ObjectStore]]
 """Opens a store from its URL (`file:///srv/azul`, `memory:`)."""
 
 
+def _unheard(text: str) -> None:
+    """Of a context that no server made."""
+
+
 @dataclass(frozen=True)
 class HookContext:
     """What a hook package may use while it registers."""
@@ -269,6 +273,9 @@ class HookContext:
     """Live objects of this server that built-ins need (deletions, sources); names are not a public promise."""
     options: Any = None
     """What the operator has set for this package: an instance of its `Options`; None when it declares none."""
+    problem: Callable[[str], None] = _unheard
+    """Say what went wrong in the background, where no call can fail: `/api/v2/admin/hooks` shows how often, and the
+    last text."""
 
 
 Filters = Iterable[Filter]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, SecretStr
 
 from dispatcher.hooks import Header, HookContext, Notice, Subscription, hookimpl
 from dispatcher.testing import LocalDispatcher
+from tests.shapes import binary, status_of
 
 
 class Refuses:
@@ -32,6 +33,8 @@ class Package:
 
     @hookimpl
     def register_filters(self, context: HookContext) -> list[Refuses]:
+        context.problem("first")
+        context.problem("rules.txt:3: " + "x" * 1000)
         return [Refuses(context.options.source)]
 
 
@@ -49,7 +52,8 @@ async def test_packages_and_what_they_cost(tmp_path: Path) -> None:
                 return dict(await reply.json())
 
         await poll(0)
-        async with http.post("/api/v2/event?model=binary", json=[binary("lab"), binary("web")]) as reply:
+        events = [binary("1" * 64, "lab"), binary("2" * 64, "web")]
+        async with http.post("/api/v2/event?model=binary", json=events) as reply:
             assert (await reply.json())["total_ok"] == 2, await reply.text()
         got = [await poll(5), await poll(1)]
         assert [event["source"]["name"] for reply_ in got for event in reply_["events"]] == ["web"]
@@ -60,6 +64,8 @@ async def test_packages_and_what_they_cost(tmp_path: Path) -> None:
         assert (own["name"], own["origin"], own["error"]) == ("built-in", "built-in", "")
         assert (mine["name"], mine["version"], mine["origin"]) == ("mine", "1.2", "given")
         assert mine["options"] == {"source": "lab", "token": "***"}
+        assert (mine["problems"], mine["last_problem"][:12], len(mine["last_problem"])) == (2, "rules.txt:3:", 300)
+        assert (own["problems"], own["last_problem"]) == (0, "")
         (rule,) = mine["objects"]
         assert rule["object"] == "header filter Refuses"
         assert rule["calls"] >= 2
@@ -102,21 +108,14 @@ async def test_an_observer_hears_what_becomes_of_a_job(tmp_path: Path) -> None:
         aiohttp.ClientSession(server.url) as http,
     ):
         query = "name=plug&version=1&r-live=true&r-historic=true&deadline=5"
-        async with http.post("/api/v2/event?model=binary", json=[binary("lab")]) as reply:
+        async with http.post("/api/v2/event?model=binary", json=[binary()]) as reply:
             assert reply.status == 200
         await diary.until(("published", "tester", ""))
         path = f"/api/v2/event/binary/active?{query}"
         async with http.get(path, headers={"Accept": "application/json"}) as reply:
             (job,) = (await reply.json())["events"]
         await diary.until(("delivered", "plug", ""))
-        status = {
-            "model_version": 6,
-            "kafka_key": "placeholder",
-            "timestamp": "2024-05-01T10:00:01Z",
-            "author": {"name": "plug", "version": "1", "category": "plugin"},
-            "entity": {"input": job, "status": "completed-empty"},
-        }
-        async with http.post("/api/v2/event?model=status", json=status) as reply:
+        async with http.post("/api/v2/event?model=status", json=status_of(job)) as reply:
             assert reply.status == 200
         await diary.until(("finished", "plug", "completed-empty"))
     assert diary.seen == [
@@ -125,21 +124,3 @@ async def test_an_observer_hears_what_becomes_of_a_job(tmp_path: Path) -> None:
         ("published", "tester", "completed-empty"),
         ("finished", "plug", "completed-empty"),
     ]
-
-
-def binary(source: str) -> dict[str, Any]:
-    sha = ("1" if source == "lab" else "2") * 64
-    author = {"name": "tester", "version": "1", "category": "user"}
-    node = {"author": author, "action": "sourced", "sha256": sha, "timestamp": "2024-05-01T10:00:00Z"}
-    hashes = {"sha512": "b" * 128, "sha256": sha, "sha1": "c" * 40, "md5": "d" * 32}
-    stream = {"label": "content", "size": 5, "mime": "text/plain", "magic": "ASCII text", **hashes}
-    return {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:00Z",
-        "author": author,
-        "source": {"name": source, "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
-        "entity": {"sha256": sha, "datastreams": [stream]},
-        "action": "sourced",
-        "flags": {},
-    }

@@ -324,7 +324,9 @@ def test_installed_packages_are_found_each_on_its_own(site):
     install(site, "hookpkg_c", "3.0", "import not_there_at_all")
     install(site, "hookpkg_d", "4.0", "raise SystemExit(3)")
     made = manager(package("by-hand", Rule("by-hand")), entry_points=None)
-    assert rules(made) == ["hookpkg_a", "hookpkg_b", "by-hand"]
+    others = {thing.partition(" filter ")[2] for item in made.packages for thing in item.objects}
+    others -= {"hookpkg_a", "hookpkg_b", "by-hand"}  # of packages that happen to be installed here
+    assert [rule for rule in rules(made) if rule not in others] == ["hookpkg_a", "hookpkg_b", "by-hand"]
     ours = [item for item in made.packages if item.name.startswith("hookpkg_")]
     assert [(item.name, item.version, item.error.partition(":")[0]) for item in ours] == [
         ("hookpkg_a", "2.0", ""),
