@@ -18,12 +18,16 @@ class Replay:
         self._statuses = statuses
 
     async def run(self, since: Mapping[TopicPartition, int]) -> None:
-        """Obey what lies between `since` and where the tail is now; what comes later the tail sees itself.
+        """Obey what lies between `since` and the end of the log; what comes later the tail sees itself.
 
-        Raises LogUnavailable.
+        The tail may not be there yet: what was finished before must not be handed out because of that, and to obey a
+        record twice changes nothing. Raises LogUnavailable.
         """
         position = self._scheduler.position
-        stretches = [(partition, since[partition], position[partition]) for partition in since if partition in position]
+        ends = await self._log.bounds([partition for partition in since if partition in position])
+        stretches = [
+            (partition, since[partition], max(end, position[partition])) for partition, (_, end) in ends.items()
+        ]
         await asyncio.gather(*(self._read(*stretch) for stretch in stretches))
 
     async def catch_up(self, partition: TopicPartition, offset: int) -> None:

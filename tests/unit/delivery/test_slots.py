@@ -159,6 +159,21 @@ async def test_a_status_that_comes_while_the_slot_is_taken_over_counts(shared: S
     assert await shared.hashes(1, PLUG) == []
 
 
+async def test_a_status_that_the_tail_of_the_next_owner_has_not_come_to_counts(shared: Shared) -> None:
+    """The former owner died before it could write that the job was out: only the status says so."""
+    hub, position = shared.hub, shared.processes[1].scheduler.position
+    await shared.hashes(0, PLUG)
+    hub.faults.failing |= {"put", "next"}
+    posted = await hub.post(2)
+    first, _ = await shared.fetch(0, PLUG, 2, 5.0)
+    await hub.status(first, "heartbeat")
+    await hub.until(lambda: position[NAMES.system("status"), 0] == 1)
+    await hub.status(first)
+    await shared.all_to(1, away=frozenset((0,)))
+    assert position[NAMES.system("status"), 0] == 1
+    assert await shared.hashes(1, PLUG) == posted[1:]
+
+
 async def test_a_waiting_poll_ends_when_its_slot_goes_and_takes_nothing_with_it(shared: Shared) -> None:
     await shared.hashes(0, PLUG)
     posted = await shared.hub.post(1)
