@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from dispatcher_sdk.models import DeleteReply
 
+from dispatcher.api.params import FALSE, TRUE
 from dispatcher.api.ranges import Span, content_range, parse_range
 from dispatcher.errors import BadRange, BadRequest, DispatcherError, NotFound, SlowSender, TooLarge
 from dispatcher.hooks.types import StoredInfo, StreamId
@@ -18,8 +19,6 @@ from dispatcher.streams.service import Streams
 OCTETS = "application/octet-stream"
 WHOLE_BYTES = 1 << 18
 """Up to this size an object is read and sent in one go."""
-_TRUE = frozenset(("1", "t", "T", "TRUE", "true", "True"))
-_FALSE = frozenset(("0", "f", "F", "FALSE", "false", "False", ""))
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
@@ -172,9 +171,9 @@ def _address(request: web.Request, *, wrong: type[DispatcherError]) -> StreamId:
 
 def _skip_identify(request: web.Request) -> bool:
     text = request.query.get("skip-identify", "")
-    if text not in _TRUE and text not in _FALSE:
+    if text and text not in TRUE and text not in FALSE:
         raise BadRequest("expected true or false", title="bad param skip identify")
-    return text in _TRUE
+    return text in TRUE
 
 
 def _if_older_than(request: web.Request) -> int:

@@ -14,8 +14,8 @@ import aiohttp
 import pytest
 
 from dispatcher.testing import LocalDispatcher
-from tests.integration import shapes
-from tests.integration.shapes import JsonDict, status_of
+from tests import shapes
+from tests.shapes import JsonDict, status_of
 
 JOBS = "/api/v2/event/binary/active?name=plug&version=1&r-expedite=true&r-live=true&r-historic=true"
 READ = "/api/v2/event/{}/passive?name=reader&version=1&r-live=true&r-historic=true"

@@ -13,7 +13,7 @@ from dispatcher_sdk.models import BinaryEvent, StatusEntity, StatusEvent, decode
 
 from dispatcher.avro import encode_bulk, iter_bulk
 from dispatcher.testing import LocalDispatcher
-from tests.integration.shapes import JsonDict, binary, status_of
+from tests.shapes import JsonDict, binary, status_of
 
 NAMED = "name=plug&version=1&"
 ACTIVE = f"/api/v2/event/binary/active?{NAMED}r-live=true&r-historic=true&deadline=5"

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from dispatcher.testing import LocalDispatcher
-from tests.integration.shapes import JsonDict, binary
+from tests.shapes import JsonDict, binary
 
 PARENT, CHILD = b"the parent", b"a child that somebody found in it"
 ALL = "/api/v2/event/binary/passive?name=reader&version=1&r-live=true&r-historic=true&deadline=5"

@@ -27,6 +27,7 @@ from dispatcher.eventlog.base import LogUnavailable
 from dispatcher.hooks.types import Subscription
 from dispatcher.metrics import Metrics
 from dispatcher.publish.outcome import Outcome
+from tests import shapes
 from tests.unit.api.pairs import Pair, served_by
 
 
@@ -291,45 +292,12 @@ async def _serve(options: ApiOptions, routes: Sequence[web.RouteDef], send_buffe
         await runner.cleanup()
 
 
-def sample(**changes: Any) -> dict[str, Any]:
-    """A valid binary event."""
-    author = {"name": "tester", "version": "1", "category": "user"}
-    node = {"author": author, "action": "sourced", "sha256": "a" * 64, "timestamp": "2024-05-01T10:00:00Z"}
-    stream = {
-        "label": "content",
-        "size": 5,
-        "sha512": "b" * 128,
-        "sha256": "a" * 64,
-        "sha1": "c" * 40,
-        "md5": "d" * 32,
-        "mime": "text/plain",
-        "magic": "ASCII text",
-    }
-    event = {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:00Z",
-        "author": author,
-        "source": {"name": "lab", "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
-        "entity": {"sha256": "a" * 64, "datastreams": [stream]},
-        "action": "sourced",
-        "flags": {},
-    }
-    return event | changes
-
-
 @pytest.fixture
 def binary() -> Callable[..., dict[str, Any]]:
     """Makes valid binary events as plain dicts; keyword arguments replace top-level members."""
-    return sample
+    return lambda **members: shapes.binary() | members
 
 
 @pytest.fixture
 def status(binary: Callable[..., dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:00Z",
-        "author": {"name": "plug", "version": "1"},
-        "entity": {"input": binary(dequeued="k.plug.1.1700000000"), "status": "completed-empty"},
-    }
+    return shapes.status_of(binary(dequeued="k.plug.1.1700000000"))

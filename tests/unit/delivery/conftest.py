@@ -21,6 +21,7 @@ from dispatcher.eventlog.topics import TopicNames
 from dispatcher.hooks.header import header_of, pack
 from dispatcher.hooks.types import EventFilter, HeaderFilter, Subscription
 from dispatcher.metrics import Metrics
+from tests.shapes import binary
 
 NAMES = TopicNames("t")
 SYSTEM = ("status", "expedite", "deadletter", "plugin", "download")
@@ -283,24 +284,6 @@ class Hub:
 
     def sample(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"dispatcher_{name}", labels) or 0.0
-
-
-def binary(sha: str, source: str = "lab", **changes: Any) -> dict[str, Any]:
-    author = {"name": "tester", "version": "1", "category": "user"}
-    node = {"author": author, "action": "sourced", "sha256": sha, "timestamp": "2024-05-01T10:00:00Z"}
-    hashes = {"sha512": "b" * 128, "sha256": sha, "sha1": "c" * 40, "md5": "d" * 32}
-    stream = {"label": "content", "size": 5, "mime": "text/plain", "magic": "ASCII text", **hashes}
-    event = {
-        "model_version": 6,
-        "kafka_key": "placeholder",
-        "timestamp": "2024-05-01T10:00:00Z",
-        "author": author,
-        "source": {"name": source, "path": [node], "timestamp": "2024-05-01T10:00:00Z"},
-        "entity": {"sha256": sha, "datastreams": [stream]},
-        "action": "sourced",
-        "flags": {},
-    }
-    return event | changes
 
 
 @pytest.fixture
