@@ -1,6 +1,6 @@
 """Low marks: how far each subscriber has come, in the one figure per partition that other tools understand."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from dispatcher.delivery.cursors import Cursor
@@ -13,14 +13,15 @@ from dispatcher.hooks.types import Subscription
 class Marks(NamedTuple):
     """Of one subscriber: the lowest offset per partition that is not finished."""
 
+    sid: str
     key: str
     low: Mapping[TopicPartition, int]
 
 
 def low_marks(scheduler: Scheduler, serves: Callable[[int], bool]) -> Iterator[Marks]:
-    """Of all subscribers in slots that are served here."""
+    """Of all subscribers in slots that are served here: each as it is when its turn comes."""
     for subscriber in list(scheduler.roster.subscribers.values()):
-        if serves(subscriber.slot):
+        if serves(subscriber.slot) and scheduler.roster.is_here(subscriber):
             yield _marks(scheduler, subscriber)
 
 
@@ -28,17 +29,24 @@ def _marks(scheduler: Scheduler, subscriber: Subscriber) -> Marks:
     low = {
         partition: _low(cursor, scheduler.position.get(partition)) for partition, cursor in subscriber.cursors.items()
     }
-    return Marks(plugin_key(subscriber.wanted), {place: mark for place, mark in low.items() if mark is not None})
+    known = {place: mark for place, mark in low.items() if mark is not None}
+    return Marks(subscriber.sid, plugin_key(subscriber.wanted), known)
 
 
 def plugin_key(wanted: Subscription) -> str:
-    """The name that the original gave a subscriber (wire contract 5.1), as in `plug-1.0-binary-allsrc-alltype-ELH`."""
+    """The name that the original gave a subscriber (wire contract 5.1), as in `plug-1.0-binary-allsrc-alltype-ELH`.
+
+    Sources and actions in the order of the alphabet: a poll that names them in another is of the same subscriber."""
     parts = [wanted.name, wanted.version, wanted.model]
     if wanted.model == "binary":
-        parts += [".".join(wanted.sources) or "allsrc", ".".join(wanted.actions) or "alltype"]
+        parts += [_joined(wanted.sources) or "allsrc", _joined(wanted.actions) or "alltype"]
     flow = {"E": wanted.expedite and wanted.model == "binary", "L": wanted.live, "H": wanted.historic}
     flow["D"] = wanted.debug
     return "-".join([*parts, "".join(letter for letter, wants in flow.items() if wants)])
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ".".join(sorted(set(names)))
 
 
 def _low(cursor: Cursor, position: int | None) -> int | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable
 from typing import Any, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer
@@ -24,18 +25,31 @@ class Client(Protocol):
 
 
 C = TypeVar("C", bound=Client)
+T = TypeVar("T")
 
 
 async def started(client: C) -> C:
     """The client, connected. Raises LogUnavailable and leaves nothing open."""
     try:
-        await client.start()
+        await uncut(client.start())
     except BaseException as problem:
         await stop(client)
         if isinstance(problem, Failures):
             raise away(problem) from None
         raise
     return client
+
+
+async def uncut(work: Awaitable[T]) -> T:
+    """What `work` gives. Who is cancelled meanwhile waits until it has ended, STOP_SECONDS at most: a client that is
+    cancelled while it connects leaves that connection open, where nobody can reach it."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=STOP_SECONDS)
+        task.cancel()
+        raise
 
 
 async def stop(client: Any) -> None:

@@ -26,6 +26,10 @@ LAB = (TopicNames("t").binary("lab", "sourced"), 0)
             Subscription("p", "1", "binary", sources=("a", "b"), actions=("sourced",), live=True, debug=True),
             "p-1-binary-a.b-sourced-LD",
         ),
+        (
+            Subscription("p", "1", "binary", sources=("b", "a", "b"), actions=("sourced",), live=True, debug=True),
+            "p-1-binary-a.b-sourced-LD",
+        ),
     ],
 )
 def test_a_subscriber_is_called_as_the_original_called_it(wanted: Subscription, key: str) -> None:
@@ -53,3 +57,20 @@ async def test_the_mark_is_the_first_offset_that_is_not_finished(hub: Any) -> No
     await hub.post(2)
     await hub.until(lambda: marks()["picky"] == 6)
     assert marks()["plug"] == 4
+
+
+async def test_who_is_away_falls_behind_and_shows_it(hub: Any) -> None:
+    plug = Subscription("plug", "1", "binary", live=True, under_size=2, task=True)
+    await hub.hashes(plug)
+    await hub.post(2)
+
+    def mark() -> int:
+        return int(next(hub.delivery.low_marks()).low[LAB])
+
+    await hub.until(lambda: mark() == 2)
+    hub.clock.now += 31
+    await hub.until(lambda: LAB not in hub.delivery.scheduler.position)
+    await hub.post(3)
+    assert mark() == 2
+    assert await hub.hashes(plug) == []
+    await hub.until(lambda: mark() == 5)
