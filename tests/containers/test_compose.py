@@ -169,16 +169,19 @@ def test_kafka_is_the_one_that_our_tests_run_on() -> None:
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{jars.VERSION}"
 
 
-def test_kafka_is_reached_from_the_host_as_the_originals_readme_says() -> None:
+def test_kafka_is_reached_from_inside_and_as_the_originals_readme_says_from_the_host() -> None:
     kafka = environment(SERVICES["kafka"])
-    assert listeners(kafka, "KAFKA_ADVERTISED_LISTENERS")["HOST"] == ("localhost", 9092)
-    inside = listeners(kafka, "KAFKA_LISTENERS")
-    assert published(SERVICES["kafka"]) == {inside["HOST"][1]: ("127.0.0.1", 9092)}
-    assert (
-        inside.keys()
-        == dict(pair.split(":") for pair in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(",")).keys()
-    )
-    assert list(volumes(SERVICES["kafka"])) == [kafka["KAFKA_LOG_DIRS"]]
+    advertised = listeners(kafka, "KAFKA_ADVERTISED_LISTENERS")
+    open_at = {name: port for name, (_, port) in listeners(kafka, "KAFKA_LISTENERS").items()}
+    assert advertised["HOST"] == ("localhost", 9092)
+    assert published(SERVICES["kafka"]) == {open_at["HOST"]: ("127.0.0.1", 9092)}
+    assert {name: port for name, (_, port) in advertised.items()} | {"CONTROLLER": 9093} == open_at
+    protocols = dict(pair.split(":") for pair in kafka["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"].split(","))
+    assert protocols.keys() == open_at.keys()
+
+
+def test_kafka_keeps_its_log_on_a_volume() -> None:
+    assert list(volumes(SERVICES["kafka"])) == [environment(SERVICES["kafka"])["KAFKA_LOG_DIRS"]]
 
 
 def test_s3_is_reached_from_the_host_as_the_originals_readme_says() -> None:

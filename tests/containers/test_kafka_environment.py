@@ -1,6 +1,5 @@
 """A real broker with the properties that Compose gives to the one in its container."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from dispatcher.testing import LocalDispatcher
-from tests.bench.events import binary
 from tests.containers import compose
 from tests.kafka.broker import KafkaBroker, free_ports
 from tests.kafka.jars import jars
+from tests.shapes import binary
 
 GIVEN = compose.environment(compose.load("docker-compose.yaml")["services"]["kafka"])
 PROPERTIES = {
@@ -61,8 +60,7 @@ async def test_the_broker_has_all_of_it_and_carries_a_dispatcher(broker: KafkaBr
     assert {name: found.get(name) for name in wanted} == wanted
     async with (
         LocalDispatcher(tmp_path / "dispatcher", kafka_endpoint=broker.endpoint) as server,
-        aiohttp.ClientSession() as http,
+        aiohttp.ClientSession(server.url) as http,
+        http.post("/api/v2/event?model=binary", json=binary()) as response,
     ):
-        body = json.dumps(binary("a", "samples"))
-        async with http.post(f"{server.url}/api/v2/event?model=binary", data=body) as response:
-            assert (response.status, (await response.json())["total_ok"]) == (200, 1)
+        assert (response.status, (await response.json())["total_ok"]) == (200, 1)
