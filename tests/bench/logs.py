@@ -2,7 +2,9 @@
 
 import asyncio
 import secrets
+import sys
 import tempfile
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +27,10 @@ USUAL = {
 }
 """What tests of compaction and failure set otherwise: a broker that is measured has no such haste, but for files of
 deleted topics, which go before the next server is measured."""
+
+CREATE_SECONDS = 120.0
+HEAP_MB = 1024
+"""With 256 a broker of 2 000 partitions ran out of memory as soon as records came."""
 
 
 class Embedded:
@@ -73,7 +79,7 @@ class Kafka:
             if self._tapped:
                 self.tap = stack.enter_context(Wiretap(port))
                 settings["advertised.listeners"] = f"PLAINTEXT://127.0.0.1:{self.tap.port}"
-            self.broker = KafkaBroker(Path(folder), jars(), port=port, settings=settings)
+            self.broker = KafkaBroker(Path(folder), jars(), port=port, settings=settings, heap_mb=HEAP_MB)
             stack.callback(self.broker.stop)
             self.broker.start()
             self._processes = [psutil.Process(pid) for pid in self.broker.pids]
@@ -83,6 +89,8 @@ class Kafka:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            sys.stderr.write(self.broker.log())
         self._stack.close()
 
     @property
@@ -109,10 +117,19 @@ class Kafka:
         assert self.tap is not None
         return self.tap.counts()
 
-    def create(self, topic: str, partitions: int) -> None:
-        """A topic of the last `fresh`, before its server asks for it."""
-        new = NewTopic(self.prefix + topic, num_partitions=partitions, replication_factor=1)
-        asyncio.run(self._administer(lambda admin: admin.create_topics([new])))
+    def create(self, source: str, partitions: int) -> None:
+        """Two topics of a source of the last `fresh`: `extracted` with so many partitions, `sourced` with one.
+
+        The broker makes one after the other: when it has the second it can serve the first.
+        """
+
+        async def create(admin: AIOKafkaAdminClient) -> None:
+            for action, count in (("extracted", partitions), ("sourced", 1)):
+                name = f"{self.prefix}{source}.binary.{action}"
+                await admin.create_topics([NewTopic(name, num_partitions=count, replication_factor=1)])
+                await _complete(admin, name, count)
+
+        asyncio.run(self._administer(create))
 
     def forget(self) -> None:
         """Delete the topics of the last `fresh`: brokers spend time on what they hold."""
@@ -123,13 +140,24 @@ class Kafka:
 
         asyncio.run(self._administer(delete))
 
-    async def _administer(self, work) -> None:  # type: ignore[no-untyped-def]
+    async def _administer(self, work: Callable[[AIOKafkaAdminClient], Awaitable[None]]) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=self.broker.endpoint, request_timeout_ms=30_000)
         try:
             await admin.start()
             await work(admin)
         finally:
             await admin.close()
+
+
+async def _complete(admin: AIOKafkaAdminClient, name: str, partitions: int) -> None:
+    """Until all its partitions have a leader. Raises TimeoutError."""
+    async with asyncio.timeout(CREATE_SECONDS):
+        while True:
+            described = await admin.describe_topics([name])
+            found = [partition for topic in described for partition in topic["partitions"]]
+            if len(found) == partitions and all(partition["leader"] >= 0 for partition in found):
+                return
+            await asyncio.sleep(0.5)
 
 
 Log = Embedded | Kafka

@@ -37,7 +37,7 @@ def run(chosen: argparse.Namespace, console: Console) -> list[Result]:
     with Kafka() as log:
         for partitions in map(int, chosen.partitions.split(",")):
             settings = log.fresh()
-            log.create("bench.binary.extracted", partitions)
+            log.create("bench", partitions)
             for least, wait in FETCHES:
                 found.append({"partitions": partitions, **measure(least, wait, settings, chosen, log)})
                 console.print(f"{partitions} partitions, {least} bytes, {wait} ms: {found[-1]['idle_cpu']:.1%} idle")

@@ -19,7 +19,7 @@ from tests.kafka.config import Node, properties
 
 READY_SECONDS = 60
 STOP_SECONDS = 15
-_FLAGS = ("-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_FLAGS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _LOG = "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"
 
 
@@ -45,8 +45,10 @@ class KafkaBroker:
         settings: dict[str, str] | None = None,
         more_listeners: Sequence[str] = (),
         format_arguments: Sequence[str] = (),
+        heap_mb: int = 256,
     ) -> None:
         self._jars = jars
+        self._heap = (f"-Xms{heap_mb}m", f"-Xmx{heap_mb}m")
         self._settings = settings or {}
         self._format_arguments = format_arguments
         ports = free_ports((2 + len(more_listeners)) * brokers)
@@ -128,7 +130,7 @@ class KafkaBroker:
             )
 
     def _java(self) -> list[str]:
-        return ["java", *_FLAGS, _LOG, "-cp", f"{self._jars}/*"]
+        return ["java", *self._heap, *_FLAGS, _LOG, "-cp", f"{self._jars}/*"]
 
     def _end(self, node_id: int | None, number: signal.Signals) -> None:
         chosen = [node_id] if node_id is not None else list(self._processes)
