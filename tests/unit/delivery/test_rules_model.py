@@ -1,11 +1,15 @@
 """The header rules against a second reading of wire contract 4.2, written as a list of complaints."""
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from dispatcher.delivery.rules import FilterConsumerRules, FilterSecurity, FilterTooDeep, first_rejection
 from dispatcher.hooks.header import Header, StreamHeader
 from dispatcher.hooks.types import StreamWant, Subscription
+
+pytestmark = pytest.mark.timeout(120)
+"""Thousands of examples, also on a busy machine."""
 
 RULES = [FilterTooDeep(), FilterSecurity(), FilterConsumerRules()]
 
