@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from entropy_blocks import LOOKED_AT, MOST_BLOCKS, measure
 from entropy_profile import Profiles, with_profile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
@@ -36,6 +36,7 @@ def shannon(data: bytes) -> float:
     return -sum(share * math.log2(share) for share in shares)
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=2000))
 def test_figures_are_those_of_the_book(data: bytes) -> None:
     result = measured(data)

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 import security_markings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from security_markings import Options, SecurityMarkings
 from security_schemes import LONGEST, Scheme, UnknownMarking
@@ -87,6 +87,7 @@ def readable(text: str) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([*TLP, *CLASSES, "ORCON", "rel:aus", "X", " ", "//", ","]) | st.text(max_size=5)))
 def test_no_text_is_too_odd(pieces: list[str]) -> None:
     text = " ".join(pieces)
