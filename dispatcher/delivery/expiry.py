@@ -31,6 +31,10 @@ class Expiry:
         if len(self._heap) > self._limit:
             self._forget_finished()
 
+    def serve_since(self, now: float) -> None:
+        """Clients could not be heard: their leases count from now."""
+        self._serving_since = now
+
     def expired(self, horizon: float) -> Iterator[tuple[Subscriber, Cursor, int, Lease]]:
         """Leases whose time was over at `horizon`. The caller must end each before it asks for the next."""
         while self._heap and self._heap[0][0] <= horizon:

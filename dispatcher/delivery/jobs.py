@@ -172,6 +172,10 @@ class Jobs:
         lost, self._lost = self._lost, []
         return lost
 
+    def hear_again(self, now: float) -> None:
+        """Clients could not be heard until now, however hard they tried: no lease is over because of that."""
+        self._expiry.serve_since(now)
+
     def _believe(self, now: float) -> None:
         if now < self._latest - STEP_BACK:
             self._expiry = Expiry(serving_since=now)

@@ -9,6 +9,7 @@ from typing import Final
 from dispatcher.delivery.checkpoint import Checkpoint
 from dispatcher.delivery.following import Following
 from dispatcher.delivery.giveup import GiveUp
+from dispatcher.delivery.hearing import Hearing
 from dispatcher.delivery.pause import Pause
 from dispatcher.delivery.registry import Registry
 from dispatcher.delivery.scheduler import Scheduler
@@ -52,6 +53,7 @@ class Ticking:
         self._slots = slots
         self._status_topic = status_topic
         self._clock = clock
+        self._hearing = Hearing()
         self._task: asyncio.Task[None] | None = None
         self._next_write = self._next_positions = self._next_look = 0.0
 
@@ -92,6 +94,9 @@ class Ticking:
 
     async def _end_jobs(self) -> None:
         """That a job is lost is for its owner to say: not while somebody else may be that by now."""
+        now = self._clock()
+        if self._hearing.regained(self._following.caught_up_at(), now):
+            self._scheduler.jobs.hear_again(now)
         if self._slots.steady():
             self._expire()
             await self._give_up.work_off()

@@ -291,6 +291,23 @@ def test_no_lease_expires_while_the_statuses_are_behind() -> None:
     assert not plug.due
 
 
+def test_leases_count_from_when_clients_can_be_heard_again() -> None:
+    world = World(lease_seconds=60)
+    world.append(LAB)
+    plug = world.poll()
+    world.scan(plug)
+    world.lease(plug)
+    world.now += 300
+    world.jobs.hear_again(world.now)
+    world.jobs.expire(world.now, world.now)
+    world.now += 59
+    world.jobs.expire(world.now, world.now)
+    assert world.take(plug) == []
+    world.now += 2
+    world.jobs.expire(world.now, world.now)
+    assert [item.attempt for item in world.take(plug)] == [2]
+
+
 def test_a_heartbeat_extends_and_its_absence_ends() -> None:
     world = World(lease_seconds=60)
     world.append(LAB)

@@ -1,0 +1,24 @@
+"""Whether clients can be heard: while the log is away, no heartbeat of theirs reaches it."""
+
+from typing import Final
+
+DEAF_SECONDS: Final = 5.0
+"""Shorter silences are what leases have room for."""
+
+
+class Hearing:
+    """Told again and again up to when all statuses have been seen. Times are unix seconds."""
+
+    def __init__(self) -> None:
+        self._seen_up_to = 0.0
+        self._since = 0.0
+        self._silent = 0.0
+
+    def regained(self, seen_up_to: float, now: float) -> bool:
+        """True once after each time in which nothing was seen for long: clients need a moment to speak up again."""
+        if seen_up_to == self._seen_up_to:
+            self._silent = now - self._since
+            return False
+        deaf = self._silent >= DEAF_SECONDS
+        self._seen_up_to, self._since, self._silent = seen_up_to, now, 0.0
+        return deaf

@@ -1,0 +1,30 @@
+"""When clients that nobody could hear are given time to speak up again."""
+
+from dispatcher.delivery.hearing import Hearing
+
+
+def test_after_a_long_silence_once() -> None:
+    hearing = Hearing()
+    assert not hearing.regained(100.0, 100.0)
+    for now in range(101, 160):
+        assert not hearing.regained(100.0, now), "nobody is heard yet"
+    assert hearing.regained(159.9, 160.0)
+    assert not hearing.regained(160.2, 160.25)
+
+
+def test_a_short_silence_is_none() -> None:
+    hearing = Hearing()
+    for now in range(100, 105):
+        hearing.regained(100.0, now)
+    assert not hearing.regained(104.0, 105.0)
+
+
+def test_who_hears_late_but_all_the_time_is_not_deaf() -> None:
+    """Otherwise no lease would ever end where the log is read with a delay."""
+    hearing = Hearing()
+    assert not any(hearing.regained(now - 60.0, now) for now in range(100, 400))
+
+
+def test_a_clock_that_leaps_is_no_silence() -> None:
+    hearing = Hearing()
+    assert not any(hearing.regained(now, now) for now in (100.0, 100.0, 2_000.0, 2_000.0, 50.0))
