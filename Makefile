@@ -42,7 +42,7 @@ test: $(READY)  ## Run every test (ARGS="tests/unit -x" for some)
 	@folder=$$(mktemp -d) && $(BIN)/python -m pytest --basetemp $$folder/tests $(ARGS); \
 	status=$$?; rm -rf $$folder; exit $$status
 
-soak: $(READY)  ## Kill dispatchers and brokers for half an hour (ARGS="--kills 50 --outage 120"; LEDGER_SEED=N repeats)
+soak: $(READY)  ## Kill dispatchers and brokers for ten minutes (ARGS="--kills 50 --outage 120"; LEDGER_SEED=N repeats)
 	@folder=$$(mktemp -d) && $(BIN)/python -m pytest tests/e2e/soak.py --basetemp $$folder/soak $(ARGS); \
 	status=$$?; rm -rf $$folder; exit $$status
 

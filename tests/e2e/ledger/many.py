@@ -14,7 +14,7 @@ import aiohttp
 from tests.e2e.ledger.account import Account
 from tests.e2e.ledger.facts import UNPACK_ZIP, URL_FINDER, Wants, reader
 from tests.e2e.ledger.faults import Cut, Outage
-from tests.e2e.ledger.lab import Lab
+from tests.e2e.ledger.lab import LEASE_SECONDS, Lab
 from tests.e2e.ledger.load import Load
 from tests.e2e.ledger.log import Log
 from tests.e2e.ledger.processes import Processes, Running
@@ -85,7 +85,7 @@ class ManyLab(Lab):
             yield
             self.load.end()
 
-    def start_runner(self, plugin: str, *, lease: int = 10, **environ: str) -> Running:
+    def start_runner(self, plugin: str, *, lease: int = LEASE_SECONDS, **environ: str) -> Running:
         """A reader is told its name."""
         return super().start_runner(plugin, lease=lease, READER=plugin, SLOW_SECONDS=self._slow, **environ)
 
@@ -117,11 +117,11 @@ class ManyLab(Lab):
 
     async def kill_one(self) -> Cut:
         """Mostly one that has just given out a job that will last, which nobody else can know of."""
-        plugin = await self._begins_to_last()
+        plugin = await self.begins_to_last()
         owner = await self.owner_of(plugin)
         return await self._kill(owner if owner and self.random.random() < 0.75 else await self._any())
 
-    async def _begins_to_last(self) -> str:
+    async def begins_to_last(self) -> str:
         """The plugin that is given such a job at this moment; any, when there is none for long."""
 
         def slow(saw: Testimony) -> bool:
@@ -152,7 +152,7 @@ class ManyLab(Lab):
 
     async def stop_for(self, seconds: float) -> Cut:
         """A zombie: it wakes up when others have taken over its plugins, and believes that they are still its own."""
-        server = await self.owner_of(await self._begins_to_last()) or await self._any()
+        server = await self.owner_of(await self.begins_to_last()) or await self._any()
         began = time.time()
         server.stop()
         await asyncio.sleep(HEALTH_CHECK_SECONDS)
