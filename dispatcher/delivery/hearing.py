@@ -4,6 +4,8 @@ from typing import Final
 
 DEAF_SECONDS: Final = 5.0
 """Shorter silences are what leases have room for."""
+MOVED_SECONDS: Final = 0.5
+"""Less than this is no progress: the same moment, told twice by two clocks, differs by some microseconds."""
 
 
 class Hearing:
@@ -16,7 +18,7 @@ class Hearing:
 
     def regained(self, seen_up_to: float, now: float) -> bool:
         """True once after each time in which nothing was seen for long: clients need a moment to speak up again."""
-        if seen_up_to == self._seen_up_to:
+        if abs(seen_up_to - self._seen_up_to) < MOVED_SECONDS:
             self._silent = now - self._since
             return False
         deaf = self._silent >= DEAF_SECONDS

@@ -28,3 +28,16 @@ def test_who_hears_late_but_all_the_time_is_not_deaf() -> None:
 def test_a_clock_that_leaps_is_no_silence() -> None:
     hearing = Hearing()
     assert not any(hearing.regained(now, now) for now in (100.0, 100.0, 2_000.0, 2_000.0, 50.0))
+
+
+def test_a_moment_that_is_told_with_a_little_noise_is_the_same_moment() -> None:
+    """Kafka's tail works it out from two clocks."""
+    hearing = Hearing()
+    hearing.regained(100.0, 100.0)
+    assert not any(hearing.regained(100.0 + tick % 3 * 1e-6, 100 + tick * 0.25) for tick in range(1, 40))
+    assert hearing.regained(110.0, 110.25)
+
+
+def test_steady_progress_in_small_steps_is_no_silence() -> None:
+    hearing = Hearing()
+    assert not any(hearing.regained(100 + tick * 0.25, 100.1 + tick * 0.25) for tick in range(100))
