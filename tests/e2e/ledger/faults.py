@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tests.e2e.ledger.facts import Event
 from tests.e2e.ledger.witness import Delivery, Post
 
 _RECOVERY = 15.0
@@ -58,6 +57,3 @@ class Faults:
     def in_flight(self, cut: Cut, deliveries: Iterable[tuple[Delivery, float | None]]) -> set[str]:
         """Tokens of jobs that the cut hit; each comes with when it was over."""
         return {delivery.token for delivery, over in deliveries if cut.hits(delivery, over)}
-
-    def ages(self, event: Event) -> bool:
-        return event.get("source", {}).get("name") in self.ageing
