@@ -38,10 +38,10 @@ class Package:
         return [Refuses(context.options.source)]
 
 
-async def test_packages_and_what_they_cost(tmp_path: Path) -> None:
+async def test_packages_and_what_they_cost(tmp_path: Path, log: dict[str, str]) -> None:
     options = {"mine": {"source": "lab", "token": "s3cret"}}
     async with (
-        LocalDispatcher(tmp_path, hooks=[Package()], hook_options=options) as server,
+        LocalDispatcher(tmp_path, hooks=[Package()], hook_options=options, **log) as server,
         aiohttp.ClientSession(server.url) as http,
     ):
 
@@ -101,10 +101,10 @@ class Observing:
         return [self.diary]
 
 
-async def test_an_observer_hears_what_becomes_of_a_job(tmp_path: Path) -> None:
+async def test_an_observer_hears_what_becomes_of_a_job(tmp_path: Path, log: dict[str, str]) -> None:
     diary = Diary()
     async with (
-        LocalDispatcher(tmp_path, hooks=[Observing(diary)]) as server,
+        LocalDispatcher(tmp_path, hooks=[Observing(diary)], **log) as server,
         aiohttp.ClientSession(server.url) as http,
     ):
         query = "name=plug&version=1&r-live=true&r-historic=true&deadline=5"
