@@ -95,7 +95,7 @@ class Ticking:
     async def _end_jobs(self) -> None:
         """That a job is lost is for its owner to say: not while somebody else may be that by now."""
         now = self._clock()
-        if self._hearing.regained(self._following.caught_up_at(), now):
+        if self._hearing.regained(self._following.caught_up_at(), now, asyncio.get_running_loop().time()):
             self._scheduler.jobs.hear_again(now)
         if self._slots.steady():
             self._expire()
