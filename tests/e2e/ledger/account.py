@@ -119,9 +119,7 @@ def _sent(posts: Iterable[Post]) -> Iterator[Identity]:
 def _pairs(account: Account, log: Log, saw: Testimony, plugins: Sequence[Wants], faults: Faults) -> Iterator[str]:
     """Every event that matches a plugin was finished by it; none that does not match was given to it."""
     for plugin in plugins:
-        wanted, ended = log.wanted(plugin), log.ended(plugin)
-        if faults.compacted:  # whether the copies of an event are seen one by one is a matter of luck
-            wanted, ended = Counter(wanted.keys()), Counter(ended.keys())
+        wanted, ended = log.pairs(plugin, compacted=faults.compacted)
         if faults.ageing:  # what became of an event that was forgotten is no longer to be seen
             ended &= wanted
         account.pairs += wanted.total()

@@ -110,7 +110,7 @@ class Lab:
         log = Log(self._session, self.witness.server, "ledger")
         end = time.monotonic() + most_seconds
         await log.read_on()
-        while log.open_pairs(plugins) and time.monotonic() < end:
+        while log.open_pairs(plugins, compacted=self.faults.compacted) and time.monotonic() < end:
             await log.read_on()
         return log
 

@@ -42,9 +42,16 @@ class Log:
             events: list[Event] = (await reply.json())["events"]
             return events
 
-    def open_pairs(self, plugins: Sequence[Wants]) -> int:
-        """(event, plugin) pairs that are still without a final status."""
-        return sum((self.wanted(plugin) - self.ended(plugin)).total() for plugin in plugins)
+    def open_pairs(self, plugins: Sequence[Wants], *, compacted: bool) -> int:
+        """(event, plugin) pairs that are still without a final status; see `pairs`."""
+        pairs = (self.pairs(plugin, compacted=compacted) for plugin in plugins)
+        return sum((wanted - ended).total() for wanted, ended in pairs)
+
+    def pairs(self, plugin: Wants, *, compacted: bool) -> tuple[Counter[str], Counter[str]]:
+        """(wanted, ended) by key. Whether copies of an event are seen one by one is a matter of luck where the log
+        is compacted: there each key counts once."""
+        wanted, ended = self.wanted(plugin), self.ended(plugin)
+        return (Counter(wanted.keys()), Counter(ended.keys())) if compacted else (wanted, ended)
 
     def wanted(self, plugin: Wants) -> Counter[str]:
         """How often each key lies in the log for this plugin."""
